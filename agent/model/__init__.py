@@ -1,0 +1,1 @@
+"""Values every room shares. Never: files, clocks, sockets, what a rule means."""
