@@ -1,0 +1,113 @@
+"""THE meaning of a filter: undefined is any, unknown does not match, AND inside a filter, any of its addresses.
+
+Knows what one condition makes of one fact. Must not know: speed, the order of filters, what a match leads to.
+`table.py` derives its masks by asking here; nothing else may compare a filter with a flow.
+
+    >>> notepad = Filter(index=0, name="Notepad", image="C:\\\\WINDOWS\\\\NOTEPAD.EXE")
+    >>> known = Subject(canonical_image="C:\\\\WINDOWS\\\\NOTEPAD.EXE")
+    >>> matches(notepad, Facts(Direction.OUTBOUND, Address(4, 1), known))
+    True
+    >>> condition_state(notepad, "process_path", Facts(Direction.OUTBOUND, Address(4, 1), Subject())).value
+    'unknown'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from operator import eq
+from typing import Final, Literal, NamedTuple, TypeVar
+
+from agent.model.address import Address
+from agent.model.rule import Network
+from agent.model.subject import Subject
+from agent.model.vocabulary import ConditionState, Confidence, Direction
+from agent.policy.effective import Filter
+
+Condition = Literal["direction", "remote_ips", "process_path", "service_name", "package_family_name"]
+CONDITIONS: Final[tuple[Condition, ...]] = (
+    "direction",
+    "remote_ips",
+    "process_path",
+    "service_name",
+    "package_family_name",
+)
+"""The conditions of a filter, named as the rules document names them."""
+
+PASSING: Final = frozenset({ConditionState.MET, ConditionState.UNDEFINED})
+"""The states of a condition that do not keep its filter from matching."""
+
+NOT_PACKAGED: Final = "(not packaged)"
+"""A fact, and no package can have this name: only unpackaged processes do."""
+
+_Wanted = TypeVar("_Wanted")
+_Fact = TypeVar("_Fact")
+
+
+class Facts(NamedTuple):
+    """All of a flow that a filter can ask about."""
+
+    direction: Direction | None
+    """None: unknown, such as a guess that the settings do not trust."""
+    remote: Address
+    subject: Subject
+    """What `effective_subject` leaves of the attribution."""
+
+
+def matches(filter: Filter, facts: Facts) -> bool:
+    """True if every condition of `filter` is met or undefined."""
+    return all(condition_state(filter, condition, facts) in PASSING for condition in CONDITIONS)
+
+
+def condition_state(filter: Filter, condition: Condition, facts: Facts) -> ConditionState:
+    """What becomes of one condition. It depends on that condition's value and fact alone: `table.py` rests on it."""
+    subject = facts.subject
+    if condition == "direction":
+        return _state(filter.direction, facts.direction, eq)
+    if condition == "remote_ips":
+        return _state(filter.remotes, facts.remote, within_any)
+    if condition == "process_path":
+        return _state(filter.image, subject.canonical_image, fits_pattern if filter.reserved else eq)
+    if condition == "service_name":
+        return _state(filter.service, subject.services, hosted)
+    return _state(filter.package, package_fact(subject), eq)
+
+
+def effective_subject(subject: Subject, minimum: Confidence) -> Subject:
+    """`subject`, its process facts turned into unknown if it is less certain than `minimum`."""
+    if subject.confidence >= minimum:
+        return subject
+    return replace(subject, canonical_image=None, services=None, package_family_name=None, package_known=False)
+
+
+def _state(wanted: _Wanted | None, fact: _Fact | None, holds: Callable[[_Wanted, _Fact], bool]) -> ConditionState:
+    if wanted is None:
+        return ConditionState.UNDEFINED
+    if fact is None:
+        return ConditionState.UNKNOWN
+    return ConditionState.MET if holds(wanted, fact) else ConditionState.NOT_MET
+
+
+def within_any(networks: tuple[Network, ...], remote: Address) -> bool:
+    return any(remote in network for network in networks)
+
+
+def hosted(service: str, services: tuple[str, ...]) -> bool:
+    """True if `service` is among the process's; both sides are canonical."""
+    return service in services
+
+
+def package_fact(subject: Subject) -> str | None:
+    """The package's name as filters hold it, or NOT_PACKAGED; None if nobody could tell."""
+    if not subject.package_known:
+        return None
+    return subject.package_family_name.lower() if subject.package_family_name else NOT_PACKAGED
+
+
+def fits_pattern(pattern: str, image: str) -> bool:
+    """True if `image` is `pattern`, each component `*` of which stands for exactly one component."""
+    separator = "/" if pattern.startswith("/") else "\\"
+    wanted, found = pattern.split(separator), image.split(separator)
+    return len(wanted) == len(found) and all(
+        one == other or (one == "*" and other != "") for one, other in zip(wanted, found, strict=True)
+    )
