@@ -1,0 +1,210 @@
+"""Reads a capture, pcap or pcapng, compressed or not, in batches of packets.
+
+Knows: the buffer and what the file as a whole said (interfaces, its end, its faults). Framing is `scan.py`'s.
+Must not know: what is inside a frame, which packets matter.
+Memory: one buffer, which grows only as bytes really arrive, to one block of 16 MiB at most.
+
+    with open_capture("day.pcapng.gz") as reader:
+        while (batch := reader.next_batch()) is not None:
+            for index in range(batch.count):
+                print(batch.time(index), bytes(batch.frame(index)))
+    print(reader.errors, reader.truncated_tail)
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from agent.capture import blocks, scan
+from agent.capture.batch import RECORD_WORDS, Batch, Interface
+from agent.capture.sections import Sections
+from agent.capture.streams import CountedFile, PlainStream, open_stream
+from agent.capture.window import Window
+from agent.model.errors import CaptureError
+
+_BUFFER = 512 << 10
+"""Bytes read at a time: half of a usual second-level cache, so that frames are still in it when they are judged."""
+_SMALL_BUFFER = 4096
+_LARGEST_BUFFER = (16 << 20) + _BUFFER
+_BATCH = 16_384
+_SHORTEST_RECORD = 16
+_ALLOWED = "give a pcap or pcapng file, also compressed by gzip, xz or zstd"
+
+
+def open_capture(path: str) -> CaptureReader:
+    """A reader of the capture at `path`, `-` for standard input. Raises CaptureError if that is no capture."""
+    return CaptureReader(path)
+
+
+class CaptureReader:
+    """One capture being read; open_capture() makes it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.interfaces: list[Interface] = []
+        """Those declared so far, in any section; records name them by their place here."""
+        self.truncated_tail = False
+        """The file ended inside a record or block, or in stray bytes."""
+        self._faults: dict[str, tuple[int, int]] = {}
+        self._sections: Sections | None = None
+        self._finished = False
+        self._file = CountedFile(path)
+        try:
+            self._stream = open_stream(self._file)
+            self._window, self._records = self._room()
+            self._scanner = self._begin()
+        except OSError as error:
+            self.close()
+            raise CaptureError(path, self.bytes_read, f"cannot read: {error.strerror or error}") from None
+        except CaptureError:
+            self.close()
+            raise
+
+    @property
+    def bytes_read(self) -> int:
+        """Of the file as it lies on the disk, compressed or not."""
+        return self._file.bytes_read
+
+    @property
+    def bytes_total(self) -> int | None:
+        """Size of that file; None for a pipe."""
+        return self._file.bytes_total
+
+    @property
+    def errors(self) -> list[str]:
+        """What was wrong so far, each with the place in the uncompressed file where it was first met."""
+        return [
+            f"at byte {offset}: {text}" + (f" ({count} times)" if count > 1 else "")
+            for text, (offset, count) in self._faults.items()
+        ]
+
+    def close(self) -> None:
+        """Ends the reading; twice is once."""
+        self._finished = True
+        self._file.close()
+
+    def __enter__(self) -> CaptureReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def next_batch(self) -> Batch | None:
+        """The next packets, None when there are no more. What the batch before it pointed to is overwritten."""
+        window, scanner = self._window, self._scanner
+        count = 0
+        while not self._finished:
+            count = scanner.scan(window.data, window.at, window.end, self._records, count)
+            window.at = scanner.position
+            if scanner.undeclared:
+                self._count_undeclared(scanner.undeclared, scanner.undeclared_at)
+            if scanner.stop == scan.FULL:
+                break
+            if scanner.stop == scan.MORE:
+                if count:
+                    break
+                self._fetch(scanner.need)
+            elif scanner.stop == scan.BAD:
+                self._stop(scanner.fault)
+            elif scanner.stop == scan.SECTION and count:
+                break  # the options of a batch have one byte order
+            else:
+                self._declare(scanner.need)
+        if count == 0:
+            return None
+        big_endian = self._sections is not None and self._sections.big_endian
+        return Batch(window.data, self._records, count, big_endian=big_endian)
+
+    def _room(self) -> tuple[Window, array[int]]:
+        """The buffer and the record words; little of both for a small file, whose start-up they would dominate."""
+        total = self._file.bytes_total if isinstance(self._stream, PlainStream) else None
+        size = _BUFFER if total is None else max(_SMALL_BUFFER, min(_BUFFER, total))
+        records = array("Q", bytes(8 * RECORD_WORDS * min(_BATCH, size // _SHORTEST_RECORD + 1)))
+        return Window(self._stream, size=size, limit=_LARGEST_BUFFER), records
+
+    def _begin(self) -> scan.PcapScanner | scan.PcapngScanner:
+        """Reads the file header or finds the first section header. Raises CaptureError if there is neither."""
+        window = self._window
+        window.ensure(4)
+        magic = bytes(window.data[: min(4, window.end)])
+        if magic == blocks.PCAPNG_MAGIC:
+            return self._begin_pcapng()
+        if magic in blocks.PCAP_MAGICS:
+            return self._begin_pcap()
+        if self._stream.fault:
+            raise CaptureError(self.path, 0, f"{self._stream.fault}; {_ALLOWED}")
+        what = f"not a capture, it begins with the bytes {magic.hex(' ')}" if magic else "the file is empty"
+        raise CaptureError(self.path, 0, f"{what}; {_ALLOWED}")
+
+    def _begin_pcap(self) -> scan.PcapScanner:
+        window = self._window
+        if not window.ensure(blocks.PCAP_HEADER_SIZE):
+            raise CaptureError(self.path, window.end, f"the file ends inside its header; {_ALLOWED}")
+        header = blocks.parse_pcap_header(bytes(window.data[: blocks.PCAP_HEADER_SIZE]))
+        if header.major != 2:
+            raise CaptureError(self.path, 4, f"pcap version {header.major} is not known, only version 2")
+        window.at = blocks.PCAP_HEADER_SIZE
+        self.interfaces.append(Interface(link_type=header.link_type, snaplen=header.snaplen))
+        return scan.PcapScanner(
+            header.big_endian,
+            header.unit_ns,
+            header.record_header,
+            header.link_type,
+            header.fcs,
+            blocks.longest_frame(header.snaplen),
+        )
+
+    def _begin_pcapng(self) -> scan.PcapngScanner:
+        window, scanner = self._window, scan.PcapngScanner()
+        self._sections = Sections(scanner)
+        self.interfaces = self._sections.interfaces
+        while scanner.scan(window.data, window.at, window.end, self._records, 0) == 0 and scanner.stop == scan.MORE:
+            if not window.ensure(scanner.need):
+                raise CaptureError(self.path, window.end, f"the file ends inside its first block; {_ALLOWED}")
+        if scanner.stop == scan.BAD:
+            raise CaptureError(self.path, 0, f"{scanner.fault}; {_ALLOWED}")
+        return scanner
+
+    def _declare(self, size: int) -> None:
+        """Takes in the section or interface block of `size` bytes at which the scanner stands."""
+        window = self._window
+        assert self._sections is not None, "only the scanner of pcapng stops at blocks"
+        try:
+            complaint = self._sections.declare(bytes(memoryview(window.data)[window.at : window.at + size]))
+        except ValueError as error:
+            self._stop(str(error))
+            return
+        if complaint:
+            self._note(complaint, window.at)
+        window.at += size
+
+    def _fetch(self, need: int) -> None:
+        """Gets `need` bytes into the window, or finishes."""
+        window = self._window
+        try:
+            if window.ensure(need):
+                return
+        except OSError as error:
+            window.at = window.end
+            self._stop(f"cannot read: {error.strerror or error}")
+            return
+        self._finished = True
+        self.truncated_tail = window.end > window.at or self._stream.truncated
+        if self._stream.fault:
+            self._note(self._stream.fault, window.end)
+
+    def _stop(self, text: str) -> None:
+        """Notes what makes the rest of the file unreadable."""
+        self._note(text, self._window.at)
+        self._finished = True
+
+    def _note(self, text: str, position: int) -> None:
+        """Counts a complaint about the byte at `position` of the window; equal ones share an entry, so few exist."""
+        first, count = self._faults.get(text, (self._window.offset(position), 0))
+        self._faults[text] = (first, count + 1)
+
+    def _count_undeclared(self, undeclared: int, position: int) -> None:
+        """Keeps the complaint about packets of unknown interfaces up to date."""
+        text = "a packet that names an interface no block declares is skipped"
+        first, _ = self._faults.get(text, (self._window.offset(position), 0))
+        self._faults[text] = (first, undeclared)

@@ -1,0 +1,80 @@
+cimport cython
+
+cdef Py_ssize_t _WORDS, _ROW, _LINK, _MULTIPLIER, _EXACT, _FCS, _SNAPLEN, _LIMIT
+cdef unsigned long long _MAX_BLOCK, _SECTION_BLOCK, _ORDER_MAGIC, _ORDER_MAGIC_SWAPPED, _INTERFACE_BLOCK
+cdef unsigned long long _OLD_PACKET_BLOCK, _SIMPLE_PACKET_BLOCK, _PACKET_BLOCK, _NO_TIME, _SECOND
+
+cdef unsigned long long _join(
+    unsigned long long first, unsigned long long second, unsigned long long third, unsigned long long fourth, bint big
+) noexcept
+
+
+@cython.final
+cdef class PcapScanner:
+    cdef bint big_endian
+    cdef unsigned long long unit_ns, link_bits, fcs, limit
+    cdef Py_ssize_t header
+    cdef readonly Py_ssize_t undeclared, undeclared_at, position, need
+    cdef readonly int stop
+    cdef readonly str fault
+
+    @cython.locals(
+        big=cython.bint, header=cython.Py_ssize_t, fcs=cython.ulonglong, unit=cython.ulonglong,
+        limit=cython.ulonglong, link_bits=cython.ulonglong, room=cython.Py_ssize_t, stop=cython.int,
+        need=cython.Py_ssize_t, frame=cython.Py_ssize_t, captured=cython.ulonglong, original=cython.ulonglong,
+        seconds=cython.ulonglong, subsecond=cython.ulonglong, word=cython.Py_ssize_t,
+    )
+    cpdef Py_ssize_t scan(
+        self, const unsigned char[::1] data, Py_ssize_t at, Py_ssize_t end, unsigned long long[::1] records,
+        Py_ssize_t count
+    ) except -1
+
+
+@cython.final
+cdef class PcapngScanner:
+    cdef bint big_endian, understood
+    cdef Py_ssize_t count
+    cdef unsigned long long[::1] table, records
+    cdef list scales
+    cdef const unsigned char[::1] data
+    cdef readonly unsigned long long declared
+    cdef unsigned long long kind, last_time
+    cdef readonly Py_ssize_t undeclared, undeclared_at, position, need
+    cdef readonly int stop
+    cdef readonly str fault
+
+    @cython.locals(room=cython.Py_ssize_t, kind=cython.ulonglong)
+    cpdef Py_ssize_t scan(
+        self, const unsigned char[::1] data, Py_ssize_t at, Py_ssize_t end, unsigned long long[::1] records,
+        Py_ssize_t count
+    ) except -1
+
+    @cython.locals(big=cython.bint, order=cython.ulonglong, length=cython.ulonglong, last=cython.Py_ssize_t,
+                   trailer=cython.ulonglong)
+    cdef bint _whole_block(self, Py_ssize_t at, Py_ssize_t end) except -1
+
+    @cython.locals(
+        big=cython.bint, last=cython.Py_ssize_t, frame=cython.Py_ssize_t, interface=cython.ulonglong,
+        captured=cython.ulonglong, original=cython.ulonglong, limit=cython.ulonglong, size=cython.ulonglong,
+        row=cython.Py_ssize_t, stamp=cython.ulonglong, options=cython.Py_ssize_t, flags=cython.ulonglong,
+    )
+    cdef bint _packet(self, Py_ssize_t at) except -1
+
+    @cython.locals(
+        big=cython.bint, frame=cython.Py_ssize_t, original=cython.ulonglong, captured=cython.ulonglong,
+        snaplen=cython.ulonglong, limit=cython.ulonglong,
+    )
+    cdef bint _simple_packet(self, Py_ssize_t at) except -1
+
+    cdef bint _without_interface(self, Py_ssize_t at) except -1
+
+    @cython.locals(fcs=cython.ulonglong, direction=cython.ulonglong, word=cython.Py_ssize_t)
+    cdef Py_ssize_t _record(
+        self, Py_ssize_t row, Py_ssize_t frame, unsigned long long captured, unsigned long long original,
+        unsigned long long flags
+    ) except -1
+
+    @cython.locals(big=cython.bint, code=cython.ulonglong, size=cython.ulonglong)
+    cdef unsigned long long _flags(self, Py_ssize_t at, Py_ssize_t end) except? 0xFFFFFFFFFFFFFFFF
+
+    cdef bint _bad(self, str fault) except -1

@@ -1,0 +1,48 @@
+"""The part of a stream that is in memory: one buffer that moves along it and grows only when it is full.
+
+Must not know: what the bytes mean.
+
+    >>> window = Window(stream, size=4096, limit=1 << 20)  # doctest: +SKIP
+    >>> window.ensure(24), bytes(window.data[window.at : window.at + 4])  # doctest: +SKIP
+    (True, b'\\xd4\\xc3\\xb2\\xa1')
+"""
+
+from __future__ import annotations
+
+from agent.capture.streams import ByteStream
+
+
+class Window:
+    """Unread bytes are data[at:end]; whoever reads them moves `at`."""
+
+    def __init__(self, stream: ByteStream, *, size: int, limit: int) -> None:
+        self.data = bytearray(size)
+        self.at = 0
+        self.end = 0
+        self._stream = stream
+        self._limit = limit
+        self._origin = 0
+
+    def offset(self, position: int) -> int:
+        """Where data[position] lies in the stream."""
+        return self._origin + position
+
+    def ensure(self, size: int) -> bool:
+        """Fetches bytes until at least `size` (at most the limit) are unread; False if the stream ends before.
+
+        Whatever pointed into `data` is void. Memory follows the bytes that came, never the `size` that was claimed.
+        """
+        while self.end - self.at < size:
+            left = self.end - self.at
+            unread = memoryview(self.data)[self.at : self.end]
+            if left == len(self.data):
+                self.data = bytearray(min(2 * left, self._limit))
+            if left:
+                memoryview(self.data)[:left] = unread
+            self._origin += self.at
+            self.at, self.end = 0, left
+            got = self._stream.readinto(memoryview(self.data)[left:])
+            if got == 0:
+                return False
+            self.end += got
+        return True

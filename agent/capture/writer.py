@@ -1,0 +1,169 @@
+"""Writes pcapng: one section, nanosecond times, a comment and a direction on each packet.
+
+Knows: draft-ietf-opsawg-pcapng as far as it writes it. Must not know: what the comments mean.
+The file is written beside its name and gets it when it is closed: nobody meets half of one.
+
+    writer = PcapngWriter("denied.pcapng")
+    writer.write(1_767_603_601_000_000_000, ETHERNET, frame, len(frame), "verdict=deny reason=full_isolation")
+    writer.close()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from collections.abc import Sequence
+from io import FileIO
+
+from agent.model.address import Address
+from agent.model.errors import EnvironmentFailure
+
+_FLUSH = 256 << 10
+_REMEMBERED = 1024
+_APPLICATION = b"isolation-agent"
+_PACKET = struct.Struct("<IIIIIII")
+_MAX_TEXT = 0xFFFC
+_END = bytes(4)
+_MAX_TIME = (1 << 64) - 1
+
+
+class PcapngWriter:
+    """One pcapng file being written. Every failure of the machine is an EnvironmentFailure that names the file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._interfaces = 0
+        self._of_link: dict[int, int] = {}
+        self._options: dict[tuple[str, int], bytes] = {}
+        """Those lately written: the packets of a flow have them in common."""
+        self._pending = bytearray(_section())
+        self._closed = False
+        try:
+            # A device such as /dev/null or a pipe is written as it stands: renaming over it would remove it.
+            beside = not os.path.exists(path) or os.path.isfile(path)
+            self._target = os.path.realpath(path) if beside else path
+            self._partial = self._target + ".partial" if beside else path
+            self._file = FileIO(self._partial, "w")
+        except (OSError, ValueError) as error:
+            raise self._failure(error) from None
+
+    def add_interface(self, link_type: int, name: str | None = None, addresses: Sequence[Address] = ()) -> int:
+        """Declares an interface; its number. The first of a link type takes the packets that name no interface."""
+        number = self._interfaces
+        self._pending += _interface(link_type, name, addresses)
+        self._interfaces += 1
+        self._of_link.setdefault(link_type, number)
+        return number
+
+    def write(
+        self,
+        time_ns: int,
+        link_type: int,
+        frame: bytes | bytearray | memoryview,
+        original_length: int,
+        comment: str,
+        direction_flag: int = 0,
+        interface: int | None = None,
+    ) -> None:
+        """One packet. `direction_flag`: 0 unknown, 1 inbound, 2 outbound; `comment` "" writes none."""
+        if interface is None:
+            interface = self._of_link.get(link_type)
+            if interface is None:
+                interface = self.add_interface(link_type)
+        captured = len(frame)
+        padding = -captured % 4
+        options = self._options.get((comment, direction_flag))
+        if options is None:
+            if len(self._options) == _REMEMBERED:
+                self._options.clear()
+            options = self._options[comment, direction_flag] = _packet_options(comment, direction_flag)
+        length = 32 + captured + padding + len(options)
+        time_ns = min(max(time_ns, 0), _MAX_TIME)
+        pending = self._pending
+        pending += _PACKET.pack(
+            6, length, interface, time_ns >> 32, time_ns & 0xFFFFFFFF, captured, max(original_length, captured)
+        )
+        pending += frame
+        if padding:
+            pending += bytes(padding)
+        pending += options
+        pending += length.to_bytes(4, "little")
+        if len(pending) >= _FLUSH:
+            self._flush()
+
+    def close(self) -> None:
+        """Writes the rest and gives the file its name."""
+        if self._closed:
+            return
+        self._flush()
+        self._closed = True
+        try:
+            self._file.close()
+            if self._partial != self._target:
+                os.replace(self._partial, self._target)
+        except OSError as error:
+            self._remove()
+            raise self._failure(error) from None
+
+    def abandon(self) -> None:
+        """Gives up and leaves nothing behind; after close() it does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._remove()
+
+    def _flush(self) -> None:
+        try:
+            rest = memoryview(self._pending)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self.abandon()
+            raise self._failure(error) from None
+        self._pending = bytearray()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+        if self._partial != self._target:
+            with contextlib.suppress(OSError):
+                os.unlink(self._partial)
+
+    def _failure(self, error: Exception) -> EnvironmentFailure:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return EnvironmentFailure(f"{self.path}: cannot write: {reason}; give a place that can be written")
+
+
+def _block(kind: int, body: bytes) -> bytes:
+    length = (12 + len(body)).to_bytes(4, "little")
+    return kind.to_bytes(4, "little") + length + body + length
+
+
+def _option(code: int, value: bytes) -> bytes:
+    return struct.pack("<HH", code, len(value)) + value + bytes(-len(value) % 4)
+
+
+def _section() -> bytes:
+    """A section header: version 1.0, length unknown."""
+    body = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
+    return _block(0x0A0D0D0A, body + _option(4, _APPLICATION) + _END)
+
+
+def _interface(link_type: int, name: str | None, addresses: Sequence[Address]) -> bytes:
+    """An interface with times in nanoseconds and no snap length."""
+    options = b"" if name is None else _option(2, name.encode()[:_MAX_TEXT])
+    for address in addresses:
+        if address.version == 4:
+            options += _option(4, address.packed + b"\xff\xff\xff\xff")
+        else:
+            options += _option(5, address.packed + b"\x80")
+    options += _option(9, b"\x09")
+    return _block(1, struct.pack("<HHI", link_type, 0, 0) + options + _END)
+
+
+def _packet_options(comment: str, direction_flag: int) -> bytes:
+    """Comment and flags of a packet; nothing at all if it has neither."""
+    options = _option(1, comment.encode(errors="replace")[:_MAX_TEXT]) if comment else b""
+    if direction_flag:
+        options += _option(2, direction_flag.to_bytes(4, "little"))
+    return options + _END if options else b""
