@@ -1,0 +1,174 @@
+"""A text file as numbered lines: plain, gzip or zstd (told apart by their first bytes), memory bounded.
+
+Knows compression and encodings. Must not know what the lines say. Read once, front to back: a pipe will do.
+
+    with TextFile("sockets.jsonl.gz") as file:
+        file.first_line()                       # looks ahead, takes nothing
+        for number, line, whole in file.lines(): ...
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from types import TracebackType
+from typing import IO, Any, cast
+
+from agent.model.errors import AttributionError
+
+CHUNK = 1 << 18
+MAX_LINE = 1 << 20
+"""Bytes; a socket record takes about 300."""
+
+MAX_RATIO, RATIO_FROM = 250, 64 << 20
+"""Past RATIO_FROM expanded bytes, a file that expands by more than MAX_RATIO is taken for a bomb (zstd: 20 to 50)."""
+
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+
+class _Counted:
+    """A binary file that knows how much was read from it, pipes included."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.total = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.file.read(size)
+        self.total += len(data)
+        return data
+
+    read1 = read
+
+
+class _Zstd:
+    """Expands zstd 256 bytes at a time (at most 8 MB come of that), and notices a frame that ends early.
+
+    The library's own stream reader takes a file that was cut for one that ended.
+    """
+
+    def __init__(self, file: _Counted) -> None:
+        import zstandard
+
+        self._decompressor = zstandard.ZstdDecompressor()
+        self._file = file
+        self._frame: Any = None
+        self._rest = b""
+
+    def read1(self, _size: int) -> bytes:
+        while True:
+            data = self._rest or self._file.read(256)
+            if not data:
+                if self._frame is not None:
+                    raise EOFError
+                return b""
+            if self._frame is None:
+                self._frame = self._decompressor.decompressobj()
+            expanded: bytes = self._frame.decompress(data)
+            self._rest = b""
+            if self._frame.eof:
+                self._rest, self._frame = self._frame.unused_data, None
+            if expanded:
+                return expanded
+
+
+class TextFile:
+    """An open file of lines. Every problem is an AttributionError that names the file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.truncated = False
+        """True once compressed data has ended before its end mark."""
+        self._expanded = 0
+        self._head: bytes | None = None
+        self._file: IO[bytes] | None = None
+        try:
+            self._file = file = open(path, "rb")  # noqa: SIM115 - closed by close()
+            magic = file.peek(4)[:4]
+        except OSError as error:
+            self.close()
+            raise self._unreadable(error) from None
+        self._counted = _Counted(file)
+        self.compressed = magic[:2] == b"\x1f\x8b" or magic == b"\x28\xb5\x2f\xfd"
+        self._stream: Any = self._counted
+        if magic[:2] == b"\x1f\x8b":
+            import gzip
+
+            self._stream = gzip.GzipFile(fileobj=cast("IO[bytes]", self._counted), mode="rb")  # it only calls read()
+        elif self.compressed:
+            self._stream = _Zstd(self._counted)
+
+    def __enter__(self) -> TextFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def head(self) -> bytes:
+        """The first expanded bytes, a whole line at least; what `lines` gives is not changed by looking."""
+        if self._head is None:
+            head = piece = self._read()
+            while piece and b"\n" not in head.lstrip() and len(head) <= MAX_LINE:
+                piece = self._read()
+                head += piece
+            self._head = head
+        return self._head
+
+    def first_line(self) -> bytes:
+        """The first line that is not blank, within `head`."""
+        return next((line.strip() for line in self.head().removeprefix(_UTF8_MARK).split(b"\n") if line.strip()), b"")
+
+    def lines(self) -> Iterator[tuple[int, bytes, bool]]:
+        """(number from 1, line without its newline, True if it had one). Blank lines are left out."""
+        chunk = self.head()
+        if chunk.startswith(_UTF16):
+            raise AttributionError(self.path, 1, "is UTF-16 text; write it again as UTF-8")
+        rest, number = b"", 0
+        chunk = chunk.removeprefix(_UTF8_MARK)
+        while chunk:
+            lines = (rest + chunk).split(b"\n")
+            rest = lines.pop()
+            for line in lines:
+                number += 1
+                if line and not line.isspace():
+                    yield number, line, True
+            if len(rest) > MAX_LINE:
+                raise AttributionError(self.path, number + 1, f"is longer than {MAX_LINE} bytes")
+            chunk = self._read()
+        if rest and not rest.isspace():
+            yield number + 1, rest, False
+
+    def _read(self) -> bytes:
+        """The next expanded bytes; b"" at the end."""
+        try:
+            data: bytes = self._stream.read1(CHUNK)
+        except EOFError:
+            self.truncated = True
+            return b""
+        except zlib.error as error:
+            raise self._damaged(error) from None
+        except OSError as error:
+            raise (self._unreadable(error) if error.errno else self._damaged(error)) from None
+        except Exception as error:
+            if self.compressed and type(error).__name__ == "ZstdError":  # its class is not loaded for other files
+                raise self._damaged(error) from None
+            raise
+        self._expanded += len(data)
+        if self.compressed and self._expanded > max(RATIO_FROM, MAX_RATIO * self._counted.total):
+            raise AttributionError(
+                self.path, 0, f"expands to more than {MAX_RATIO} times its size; expand it first if it is meant so"
+            )
+        return data
+
+    def _unreadable(self, error: OSError) -> AttributionError:
+        return AttributionError(self.path, 0, f"cannot be read: {error.strerror or error}")
+
+    def _damaged(self, error: Exception) -> AttributionError:
+        return AttributionError(self.path, 0, f"damaged compressed data after {self._expanded} bytes: {error}")

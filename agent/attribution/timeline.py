@@ -1,0 +1,355 @@
+"""The index of socket records: who owned this local end, towards that remote end, at that time.
+
+Knows tuples, intervals and how sure an answer is (semantics.md 8, recorded). Must not know files, policy, or that
+there are other sources. Compiled where a C compiler exists (types in timeline.pxd), else interpreted, same answers.
+
+    timeline = Timeline(60 * SECOND)
+    timeline.add(SocketRecord(...))
+    timeline.freeze()
+    owner = timeline.find(6, 4, 0x0A000005, 50123, 0xCB007109, 443, now_ns, 2)
+
+Records of one tuple form a group, found by a hash of the tuple; inside a group they lie in order of their start. The
+tuple is looked up first and time last: clocks of a log and a capture differ, ports do not. Columns of integers and
+not a dict of tuples: a million records take about 85 MB instead of some 350, and no garbage collector walks them.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+
+from agent.attribution.values import Owner, SocketRecord
+from agent.model.subject import Subject
+from agent.model.vocabulary import Confidence
+
+# How much a record says, most specific first; a bit each in `kinds`.
+EXACT = 0  # the local and the remote end
+REMOTE = 1  # any local address at this port, this remote end
+LOCAL = 2  # this local end, any remote
+ANY = 3  # any local address at this port, any remote
+
+TCP, UDP = 6, 17
+KNOWN_OUTBOUND = 2
+OPEN = (1 << 64) - 1  # the end of a record that nothing ends
+LATEST = (1 << 64) - 2
+WORD = (1 << 64) - 1
+FIRST_FACTOR = 0x9E3779B97F4A7C15  # splitmix64's: odd, their bits well spread
+SECOND_FACTOR = 0xBF58476D1CE4E5B9
+
+_LOW_HALF = (1 << 64) - 1  # as WORD, but kept a Python integer: it cuts 128-bit ones
+_INITIATED = (None, False, True)
+
+
+class Timeline:
+    """Built once: add every record, freeze, then find. Nothing is found before `freeze`."""
+
+    def __init__(self, slack_ns: int) -> None:
+        """`slack_ns`: how far outside its record's interval a flow may begin."""
+        self.slack = min(max(slack_ns, 0), LATEST)
+        self.count = 0
+        self.frozen = False
+        self.added_keys = array("Q")
+        self.added_starts = array("Q")
+        self.added_ends = array("Q")
+        self.added_claims = array("I")
+        self.subjects: list[Subject] = []
+        self.numbers: dict[Subject, int] = {}
+        self.numbers_by_id: dict[int, int] = {}
+        self.owners: dict[int, Owner] = {}
+        # Per local port: which kinds of record exist, four bits for each class of protocols. Most misses end here.
+        self.kinds = array("H", bytes(2 * 65536))
+        self.keys = array("Q")
+        self.table = array("I", [0])
+        self.mask = 0
+        self.vacant = 0
+        self.firsts = array("I")
+        self.begins = array("I", [0])
+        self.starts = array("Q")
+        self.ends = array("Q")
+        self.reaches = array("Q")
+        self.claims = array("I")
+
+    def __len__(self) -> int:
+        return self.count
+
+    def add(self, record: SocketRecord) -> None:
+        """Take one record, in the order of its source. Times outside 1970..2554 count as the nearest inside."""
+        if self.frozen:
+            raise RuntimeError("the timeline is frozen: add every record before")
+        start, end, protocol, local, remote, subject, initiated, listening = record
+        address, port, version = local
+        kind = LOCAL if remote is None else EXACT
+        local_value = remote_value = remote_port = 0
+        if address is None:
+            kind = ANY if remote is None else REMOTE
+        else:
+            version, local_value = address
+        if remote is not None:
+            remote_address, remote_port, version = remote
+            if remote_address is not None:
+                version, remote_value = remote_address
+        self.kinds[port] |= (1 << kind) << self._shift(protocol)
+        meta = self._meta(kind, protocol, version, port, remote_port)
+        self.added_keys.extend(
+            (meta, local_value & _LOW_HALF, local_value >> 64, remote_value & _LOW_HALF, remote_value >> 64)
+        )
+        self.added_starts.append(min(max(start, 0), LATEST))
+        self.added_ends.append(OPEN if end is None else min(max(end, 0), LATEST))
+        # A claim is what a record says of an owner: subject, who opened it, listening.
+        opened = 0 if initiated is None else 2 if initiated else 1
+        self.added_claims.append((self._number(subject) * 3 + opened) * 2 + (1 if listening else 0))
+        self.count += 1
+
+    def _number(self, subject: Subject) -> int:
+        """Equal subjects have one number. By identity first: hashing nine fields costs as much as all of `add`."""
+        number = self.numbers_by_id.get(id(subject))
+        if number is None:
+            number = self.numbers.get(subject)
+        if number is None:
+            number = len(self.subjects)
+            # Only ids of subjects that are kept: another's id could be given away again.
+            self.subjects.append(subject)
+            self.numbers[subject] = self.numbers_by_id[id(subject)] = number
+        return number
+
+    def freeze(self) -> None:
+        """Build the index of what was added."""
+        if self.frozen:
+            return
+        self.frozen = True
+        size = 8
+        while size < 2 * self.count:
+            size *= 2
+        self.mask = size - 1
+        self.keys = self.added_keys
+        self.table = array("I", bytes(4 * size))
+        self.firsts = array("I", bytes(4 * self.count))
+        groups = array("I", bytes(4 * self.count))
+        self.begins = array("I", bytes(4 * (self._group_all(groups) + 1)))
+        self.starts = array("Q", bytes(8 * self.count))
+        self.ends = array("Q", bytes(8 * self.count))
+        self.reaches = array("Q", bytes(8 * self.count))
+        self.claims = array("I", bytes(4 * self.count))
+        starts = self.added_starts
+        # Stable: of records with the same start, the first in the file stays first.
+        order = array("I", sorted(range(self.count), key=starts.__getitem__))
+        self._place(groups, order, starts, self.added_ends, self.added_claims)
+        self._close()
+        self.numbers, self.numbers_by_id = {}, {}
+        self.added_keys, self.added_starts, self.added_ends = array("Q"), array("Q"), array("Q")
+        self.added_claims = array("I")
+
+    def _group_all(self, groups: array[int]) -> int:
+        """The group of every record, and how many there are. `firsts` and `table` are filled on the way."""
+        used = 0
+        for record in range(self.count):
+            base = record * 5
+            found = self._group(
+                self.keys[base], self.keys[base + 1], self.keys[base + 2], self.keys[base + 3], self.keys[base + 4]
+            )
+            if found == 0:
+                self.firsts[used] = record
+                used += 1
+                self.table[self.vacant] = used
+                found = used
+            groups[record] = found - 1
+        return used
+
+    def _place(
+        self, groups: array[int], order: array[int], starts: array[int], ends: array[int], claims: array[int]
+    ) -> int:
+        """Columns sorted by group, inside it by start: a counting sort, since `order` is sorted by start already."""
+        for record in range(self.count):
+            self.begins[groups[record] + 1] += 1
+        for group in range(len(self.begins) - 1):
+            self.begins[group + 1] += self.begins[group]
+        cursors = array("I", self.begins)
+        for place in range(self.count):
+            record = order[place]
+            group = groups[record]
+            index = cursors[group]
+            cursors[group] = index + 1
+            self.starts[index] = starts[record]
+            self.ends[index] = ends[record]
+            self.claims[index] = claims[record]
+        return 0
+
+    def _close(self) -> int:
+        """Ends where none was given; then `reaches`: the latest end of a group's records up to each.
+
+        A record without an end, or one that ends just where the next begins, ends the nanosecond before it.
+        """
+        for group in range(len(self.begins) - 1):
+            begin, stop = self.begins[group], self.begins[group + 1]
+            following = OPEN
+            for index in range(stop - 1, begin - 1, -1):
+                if index + 1 < stop and self.starts[index + 1] > self.starts[index]:
+                    following = self.starts[index + 1]
+                if following != OPEN and (self.ends[index] == OPEN or self.ends[index] == following):
+                    self.ends[index] = following - 1
+            reach = 0
+            for index in range(begin, stop):
+                if self.ends[index] > reach:
+                    reach = self.ends[index]
+                self.reaches[index] = reach
+        return 0
+
+    def find(
+        self,
+        protocol: int,
+        version: int,
+        local: int,
+        local_port: int,
+        remote: int,
+        remote_port: int,
+        now_ns: int,
+        direction: int,
+    ) -> Owner | None:
+        """The owner of the local end of a flow that began at `now_ns`; None if no record fits.
+
+        `version` 4 or 6 with addresses of that many bits; ports 0 where the protocol has none; `direction` 0 unknown,
+        1 inbound, 2 outbound. An exact tuple inside its interval is HIGH; within the slack only, or a record that
+        says less, MEDIUM; several equally good ones that name different subjects LOW.
+        """
+        kinds = (self.kinds[local_port] >> self._shift(protocol)) & 15
+        if kinds == 0:
+            return None
+        if version == 4:
+            local_low, local_high, remote_low, remote_high = local, 0, remote, 0
+        else:
+            local_low, local_high = local & _LOW_HALF, local >> 64
+            remote_low, remote_high = remote & _LOW_HALF, remote >> 64
+        if kinds & (1 << EXACT):
+            meta = self._meta(EXACT, protocol, version, local_port, remote_port)
+            group = self._group(meta, local_low, local_high, remote_low, remote_high)
+            if group and (owner := self._choose(group, now_ns, direction, EXACT)) is not None:
+                return owner
+        if kinds & (1 << REMOTE):
+            meta = self._meta(REMOTE, protocol, version, local_port, remote_port)
+            group = self._group(meta, 0, 0, remote_low, remote_high)
+            if group and (owner := self._choose(group, now_ns, direction, REMOTE)) is not None:
+                return owner
+        if kinds & (1 << LOCAL):
+            group = self._group(self._meta(LOCAL, protocol, version, local_port, 0), local_low, local_high, 0, 0)
+            if group and (owner := self._choose(group, now_ns, direction, LOCAL)) is not None:
+                return owner
+        if kinds & (1 << ANY):
+            group = self._group(self._meta(ANY, protocol, version, local_port, 0), 0, 0, 0, 0)
+            if group and (owner := self._choose(group, now_ns, direction, ANY)) is not None:
+                return owner
+            if version == 4:
+                # A socket at [::] may also take IPv4; one at 0.0.0.0 says it more plainly, and was asked first.
+                group = self._group(self._meta(ANY, protocol, 6, local_port, 0), 0, 0, 0, 0)
+                if group:
+                    return self._choose(group, now_ns, direction, ANY)
+        return None
+
+    def _shift(self, protocol: int) -> int:
+        return 0 if protocol == TCP else 4 if protocol == UDP else 8
+
+    def _meta(self, kind: int, protocol: int, version: int, local_port: int, remote_port: int) -> int:
+        """The part of a tuple's key that is no address, in one word."""
+        head = (kind << 16) | (protocol << 8) | version
+        return (head << 32) | (local_port << 16) | remote_port
+
+    def _group(self, meta: int, local_low: int, local_high: int, remote_low: int, remote_high: int) -> int:
+        """The group of this tuple plus one; 0 if there is none, and `vacant` is where its entry would go."""
+        mixed = (meta * FIRST_FACTOR) & WORD
+        mixed = ((mixed ^ (mixed >> 32) ^ local_low) * SECOND_FACTOR) & WORD
+        mixed = ((mixed ^ (mixed >> 29) ^ local_high) * FIRST_FACTOR) & WORD
+        mixed = ((mixed ^ (mixed >> 32) ^ remote_low) * SECOND_FACTOR) & WORD
+        mixed = ((mixed ^ (mixed >> 29) ^ remote_high) * FIRST_FACTOR) & WORD
+        slot = (mixed ^ (mixed >> 32)) & self.mask
+        while True:
+            entry = self.table[slot]
+            if entry == 0:
+                self.vacant = slot
+                return 0
+            base = self.firsts[entry - 1] * 5
+            if (
+                self.keys[base] == meta
+                and self.keys[base + 1] == local_low
+                and self.keys[base + 2] == local_high
+                and self.keys[base + 3] == remote_low
+                and self.keys[base + 4] == remote_high
+            ):
+                return entry
+            slot = (slot + 1) & self.mask
+
+    def _choose(self, group: int, now: int, direction: int, kind: int) -> Owner | None:
+        """The owner by the group's nearest record within the slack; `group` as `_group` returns it.
+
+        Left from `now`, no record ends later than `reaches`; right, none starts earlier than the one at hand: each
+        walk stops where nothing nearer can follow.
+        """
+        begin, stop = self.begins[group - 1], self.begins[group]
+        after, high = begin, stop
+        while after < high:
+            middle = (after + high) >> 1
+            if self.starts[middle] <= now:
+                after = middle + 1
+            else:
+                high = middle
+        found, mixed, claim, best = False, False, 0, self.slack
+        index = after
+        while index > begin:
+            index -= 1
+            if self.reaches[index] < now and now - self.reaches[index] > best:
+                break
+            away = self._away(index, now)
+            if away > best or (direction == KNOWN_OUTBOUND and self.claims[index] & 1):
+                continue
+            if not found or away < best:
+                found, mixed, claim, best = True, False, self.claims[index], away
+            elif self.claims[index] != claim:
+                mixed = True
+        index = after
+        while index < stop and self.starts[index] - now <= best:
+            away = self.starts[index] - now
+            if direction != KNOWN_OUTBOUND or not self.claims[index] & 1:
+                if not found or away < best:
+                    found, mixed, claim, best = True, False, self.claims[index], away
+                elif self.claims[index] != claim:
+                    mixed = True
+            index += 1
+        if not found:
+            return None
+        confidence = 2 if kind == EXACT and best == 0 else 1
+        if mixed:
+            return self._reconcile(begin, stop, now, direction, best, confidence)
+        return self._owner(claim, confidence)
+
+    def _away(self, index: int, now: int) -> int:
+        """Nanoseconds between `now` and the interval of a record; 0 inside."""
+        if self.starts[index] > now:
+            return self.starts[index] - now
+        return now - self.ends[index] if self.ends[index] < now else 0
+
+    def _reconcile(self, begin: int, stop: int, now: int, direction: int, best: int, confidence: int) -> Owner:
+        """One owner of several equally good claims: what they do not agree on is unknown, another subject is LOW.
+
+        The subject shown is the one whose record started last, of those the first in the source's order.
+        """
+        places = []
+        for index in range(begin, stop):
+            if self._away(index, now) == best and not (direction == KNOWN_OUTBOUND and self.claims[index] & 1):
+                places.append(index)
+        claims = [self.claims[index] for index in places]
+        shown = self.claims[max(places, key=lambda index: (self.starts[index], -index))] // 6
+        opened = {claim // 2 % 3 for claim in claims}
+        initiated = opened.pop() if len(opened) == 1 else 0
+        listening = min(claim & 1 for claim in claims)
+        if len({claim // 6 for claim in claims}) > 1:
+            confidence = 0
+        return self._owner((shown * 3 + initiated) * 2 + listening, confidence)
+
+    def _owner(self, claim: int, confidence: int) -> Owner:
+        """The one object for this claim and confidence (or the subject's own, if lower)."""
+        known = self.owners.get(claim * 4 + confidence)
+        if known is None:
+            subject = self.subjects[claim // 6]
+            if subject.confidence > confidence:
+                subject = replace(subject, confidence=Confidence(confidence))
+            known = Owner(subject, initiated=_INITIATED[claim // 2 % 3], listening=bool(claim & 1))
+            self.owners[claim * 4 + confidence] = known
+        return known
