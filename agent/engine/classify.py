@@ -1,0 +1,157 @@
+"""The verdict of one flow: semantics.md section 5 step 9, written once and slowly; the engine caches its answers.
+
+    >>> classify(policy, table, facts, subject, complete=True).reason        # doctest: +SKIP
+    <Reason.NO_MATCHING_EXCLUSION: 13>
+
+Knows the order of the permits. Never: how a filter is matched (policy.match), packets, counters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.model.protocols import TCP, UDP
+from agent.model.subject import Subject
+from agent.model.vocabulary import Confidence, Direction, Reason, Verdict
+from agent.policy.effective import EffectivePolicy, EssentialService, FlowFacts
+from agent.policy.explain import NearMiss
+from agent.policy.match import Facts, effective_subject, matches
+from agent.policy.table import PolicyTable
+
+DNS_PORT = 53
+DESTINATION_ONLY = "destination_only"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classification:
+    """A verdict with everything that explains it. Equal ones are one object, so sinks may cache what they render."""
+
+    verdict: Verdict
+    reason: Reason
+    rules: tuple[str, ...] = ()
+    filters: tuple[int, ...] = ()
+    """Indexes of the filters behind `rules`."""
+    near_misses: tuple[NearMiss, ...] = ()
+    near_miss_count: int = 0
+    service: str | None = None
+    """The essential service that allowed it."""
+    evidence: str | None = None
+    """`destination_only` where the cloud channel was judged without knowing the process."""
+    agent_denied: bool = False
+    """The Defender agent itself, or an unknown process, was kept from the cloud channel."""
+
+
+ALLOWED_NOT_ISOLATED = Classification(verdict=Verdict.ALLOW, reason=Reason.NOT_ISOLATED)
+ALLOWED_LOOPBACK = Classification(verdict=Verdict.ALLOW, reason=Reason.LOOPBACK)
+
+
+def essential(name: str) -> Classification:
+    """What a packet or flow of an essential service gets."""
+    return Classification(verdict=Verdict.ALLOW, reason=Reason.ESSENTIAL, service=name)
+
+
+def classify(
+    policy: EffectivePolicy,
+    table: PolicyTable,
+    facts: FlowFacts,
+    subject: Subject,
+    *,
+    complete: bool,
+    loopback: bool = False,
+) -> Classification:
+    """What becomes of a flow under `policy`. `complete`: a source that knows every process is loaded.
+
+    `table` must be that of `policy.filters`. First that applies: loopback, mode none, cloud channel, essential
+    service, the filters, the default.
+    """
+    if loopback and policy.settings["loopback"]:
+        return ALLOWED_LOOPBACK
+    if not policy.isolated:
+        return ALLOWED_NOT_ISOLATED
+    known = effective_subject(subject, Confidence[str(policy.settings["attribution.minimum_confidence"]).upper()])
+    channel = _cloud_channel(policy, facts, known, complete)
+    if channel is not None and channel.verdict is Verdict.ALLOW:
+        return channel
+    service = essential_service(policy, facts)
+    if service is not None:
+        return essential(service)
+    agent_denied = channel is not None
+    if not policy.filters:
+        return Classification(verdict=Verdict.DENY, reason=policy.deny_reason, agent_denied=agent_denied)
+    direction = facts.direction if facts.direction_trusted else None
+    interval = table.interval(facts.remote.version, facts.remote.value)
+    mask = table.matching(direction, interval, known)
+    if mask:
+        indexes = tuple(index for index in range(mask.bit_length()) if mask >> index & 1)
+        return Classification(
+            verdict=Verdict.ALLOW, reason=policy.allow_reason, rules=table.names(mask), filters=indexes
+        )
+    near, count = table.near_misses(direction, interval, known)
+    return Classification(
+        verdict=Verdict.DENY,
+        reason=policy.deny_reason,
+        near_misses=near,
+        near_miss_count=count,
+        agent_denied=agent_denied,
+    )
+
+
+def _cloud_channel(
+    policy: EffectivePolicy, facts: FlowFacts, subject: Subject, complete: bool
+) -> Classification | None:
+    """Allowed: the channel. Denied: an agent or unknown process that may not use it. None: not its matter."""
+    if facts.protocol != TCP or facts.direction is not Direction.OUTBOUND or not facts.direction_trusted:
+        return None
+    destination = _cloud_destination(policy, facts)
+    process_known = subject.canonical_image is not None or subject.services is not None
+    if process_known:
+        question = Facts(facts.direction, facts.remote, subject)
+        if not any(matches(agent, question) for agent in policy.cloud.agents):
+            return None
+        if destination:
+            return Classification(verdict=Verdict.ALLOW, reason=Reason.CLOUD_CHANNEL)
+        return Classification(verdict=Verdict.DENY, reason=policy.deny_reason)
+    if not destination:
+        return None
+    evidence = policy.settings["cloud_channel.process_evidence"]
+    if evidence == "required" or (evidence == "auto" and complete):
+        return Classification(verdict=Verdict.DENY, reason=policy.deny_reason)
+    return Classification(verdict=Verdict.ALLOW, reason=Reason.CLOUD_CHANNEL, evidence=DESTINATION_ONLY)
+
+
+def _cloud_destination(policy: EffectivePolicy, facts: FlowFacts) -> bool:
+    cloud = policy.cloud
+    if facts.remote_port in cloud.tls_ports and (
+        any(facts.remote in network for network in cloud.networks) or any(cloud.tls_name(name) for name in facts.names)
+    ):
+        return True
+    return facts.remote_port in cloud.crl_ports and any(name in cloud.crl_names for name in facts.names)
+
+
+def essential_service(policy: EffectivePolicy, facts: FlowFacts) -> str | None:
+    """The name of the flow-wise essential service this flow belongs to, if it is switched on."""
+    if facts.service_port == DNS_PORT and facts.direction is Direction.OUTBOUND and facts.direction_trusted:
+        if policy.dns == "any" and facts.protocol in (TCP, UDP):
+            return "dns"
+        if policy.dns == "configured_resolvers" and facts.protocol == UDP and facts.remote_is_resolver:
+            return "dns"
+    for service in policy.essential:
+        if _serves(service, facts):
+            return service.name
+    return None
+
+
+def _serves(service: EssentialService, facts: FlowFacts) -> bool:
+    if facts.protocol not in service.protocols:
+        return False
+    if service.direction is not None and not (facts.direction_trusted and service.direction is facts.direction):
+        return False
+    if service.icmp_types and facts.icmp_type not in service.icmp_types:
+        return False
+    if service.remote_ports and facts.service_port not in service.remote_ports:
+        return False
+    if service.remotes is None:
+        return True
+    if facts.direction is Direction.INBOUND:
+        return facts.local_group
+    return any(facts.remote in network for network in service.remotes)

@@ -1,0 +1,623 @@
+"""The engine: judges each flow once per generation, keeps what it learned, and tells the sinks.
+
+Knows the order: who owns the socket, which way the flow goes, what the policy says. Its answers are cached by the
+facts they depend on, so that most flows cost a few look-ups; `classify` alone knows what the facts mean.
+Never: files, clocks (time is the packet's), wire formats.
+
+    engine = Engine(...); engine.install(policy)
+    engine.datapath.attach(batch.data); engine.datapath.process(batch.records, 0, batch.count)
+    engine.finish()
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from agent.attribution.chain import Attribution
+from agent.datapath.datapath import Datapath
+from agent.datapath.flows import FlowTable
+from agent.datapath.fragments import FragmentTable
+from agent.datapath.layout import (
+    APART_BYTES,
+    APART_PACKETS,
+    AUTHORISED_AT,
+    BYTES,
+    BYTES_REPLY,
+    FIRST_SEEN,
+    FLOW_ID,
+    INSPECT,
+    LAST_SEEN,
+    LOOPBACK,
+    M32,
+    NAMES,
+    OPENED,
+    OUTBOUND,
+    OWNER,
+    PACKETS,
+    PACKETS_REPLY,
+    WAS_CUT,
+)
+from agent.engine.classify import DNS_PORT, Classification, classify, essential
+from agent.engine.direction import Directions
+from agent.engine.essentials import DHCP, DISCOVERY, DNS, LISTENER, Essentials, needs_inspection
+from agent.engine.events import EventSink, FlowEvent
+from agent.engine.names import NameTable
+from agent.model.address import Address
+from agent.model.moment import format_time
+from agent.model.protocols import ICMP, ICMPV6, TCP, WITH_PORTS
+from agent.model.subject import UNATTRIBUTED, Subject
+from agent.model.vocabulary import Direction, DirectionBasis, FlowEnd, Reason, Verdict
+from agent.policy.effective import EffectivePolicy, Filter, FlowFacts
+from agent.policy.table import PolicyTable
+
+CUT, REAUTHORISED, NO_END = int(FlowEnd.CUT), int(FlowEnd.REAUTHORISED), -1
+CLOUD = int(Reason.CLOUD_CHANNEL)
+GUESSES = int(DirectionBasis.UNMATCHED_REPLY)
+SYN, SYN_ACK, FLAGS = 2, 18, 22
+MAX_CACHED = 1_000_000
+MAX_GROUPS = 4096
+IPV6 = 1 << 128
+AGENT_DENIED = 1 << 7
+
+_DIRECTIONS = (Direction.INBOUND, Direction.OUTBOUND)
+_BASES = tuple(DirectionBasis)
+_REASONS = tuple(Reason)
+_VERDICTS = tuple(Verdict)
+_ENDS = tuple(FlowEnd)
+
+
+class Engine:
+    """One device's engine over one datapath. Mutable; not thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        flows: FlowTable,
+        fragments: FragmentTable,
+        attribution: Attribution | None,
+        names: NameTable,
+        resolvers: set[Address],
+        directions: Directions,
+        trust_guesses: bool,
+        reauthorise: bool,
+        multicast_reply: int,
+        enforcement: str,
+        sink: EventSink | None = None,
+        all_events: bool = False,
+    ) -> None:
+        """`multicast_reply`: nanoseconds in which anyone may answer what this host sent to a group (0: nobody)."""
+        self.flows = flows
+        self.datapath = Datapath(flows, fragments, self)
+        self.attribution = attribution
+        self.names = names
+        self.essentials = Essentials(names, resolvers)
+        self.directions = directions
+        self.trust_guesses = trust_guesses
+        self.reauthorises = reauthorise
+        self.multicast_reply = multicast_reply
+        self.enforcement = enforcement
+        self.sink = sink
+        self.all_events = all_events and sink is not None
+        self.subjects: list[Subject] = attribution.subjects if attribution is not None else [UNATTRIBUTED]
+        self.complete = attribution is not None and attribution.complete
+        flows.listener = self
+        self.policy: EffectivePolicy | None = None
+        self.policies: dict[int, EffectivePolicy] = {}
+        self.classes: list[Classification] = []
+        self.class_ids: dict[Classification, int] = {}
+        self.identities: list[int] = []
+        self.identity_numbers: dict[object, int] = {}
+        self.name_sets: list[tuple[str, ...]] = [()]
+        self.name_ids: dict[tuple[str, ...], int] = {(): 0}
+        self.cache: dict[object, int] = {}
+        self.services: dict[int, int] = {}
+        self.groups: dict[tuple[int, int, int], tuple[int, int]] = {}
+        # Counters, all of them by small numbers: classifications, subjects, verdict * 32 + reason.
+        self.class_counts = array("Q", bytes(8 * 3 * 64))
+        self.class_outcomes = array("Q", bytes(8 * 64))
+        self.subject_counts = array("Q", bytes(8 * 4 * 64))
+        self.flow_outcomes = array("Q", bytes(8 * 3 * 32))
+        self.denied_remotes: dict[int, int] = {}  # address (| IPV6) -> packets << 64 | bytes
+        self.guesses = 0
+        self.attributed = 0
+        self.unattributed = 0
+        self.cut = 0
+        self.counterfactual = 0
+        self.agent_denied = 0
+        self.cloud_last = 0
+        self.faults: dict[str, int] = {}
+
+    # Policy -------------------------------------------------------------------------------------------------
+
+    def install(self, policy: EffectivePolicy) -> None:
+        """Put `policy` in force from the next packet on."""
+        self.policy = policy
+        self.policies[policy.generation] = policy
+        self.table = PolicyTable(policy.filters)
+        networks = [network for service in policy.essential for network in service.remotes or ()]
+        networks += policy.cloud.networks
+        self.edges = PolicyTable(
+            tuple(Filter(index=n, name="edge", remotes=(network,)) for n, network in enumerate(networks))
+        )
+        self.cache = {}
+        self.services = {}
+        for port in policy.cloud.tls_ports | policy.cloud.crl_ports:
+            self._interesting(TCP, port)
+        for protocol in (6, 17):
+            self._interesting(protocol, DNS_PORT)
+        for service in policy.essential:
+            for protocol in service.protocols:
+                for number in service.remote_ports | service.icmp_types:
+                    self._interesting(protocol, number)
+        deny_link = policy.settings["link.other"] == "deny"
+        self.datapath.install(policy.generation, policy.isolated, deny_link)
+
+    def _interesting(self, protocol: int, number: int) -> None:
+        """Flows to this port (or of this ICMP type) may be the cloud channel's or an essential service's."""
+        self.services.setdefault(protocol << 16 | number, len(self.services) + 1)
+
+    # The datapath's questions ------------------------------------------------------------------------------------
+
+    def authorise(self, slot: int, out: bool, flag: int, loopback: bool) -> None:
+        """A new flow: owner, direction, verdict."""
+        header = self.datapath.header
+        flows = self.flows
+        now = self.datapath.now
+        protocol = header.protocol
+        version = header.version
+        if out:
+            local = header.source_low
+            remote = header.destination_low
+            if version == 6:
+                local = self._wide(header.source_high, header.source_low)
+                remote = self._wide(header.destination_high, header.destination_low)
+            local_port = header.source_port
+            remote_port = header.destination_port
+        else:
+            local = header.destination_low
+            remote = header.source_low
+            if version == 6:
+                local = self._wide(header.destination_high, header.destination_low)
+                remote = self._wide(header.source_high, header.source_low)
+            local_port = header.destination_port
+            remote_port = header.source_port
+        icmp = header.icmp_key != 0
+        if icmp:
+            local_port = remote_port = 0
+        opening = protocol == 6 and (header.tcp_flags & FLAGS) == SYN
+        owner = None
+        subject = 0
+        if self.attribution is not None:
+            hint = (2 if out else 1) if opening else 0
+            owner = self.attribution.resolve(protocol, version, local, local_port, remote, remote_port, now, hint)
+            if owner is not None:
+                subject = owner.subject_id
+        if subject:
+            self.attributed += 1
+        else:
+            self.unattributed += 1
+        if opening:
+            outbound = out
+            basis = 0
+        else:
+            known = None
+            if owner is not None and protocol == 6:
+                known = False if owner.listening else owner.initiated
+            outbound, basis = self.directions.decide(
+                protocol, out, header.source_port, header.destination_port, header.tcp_flags, header.icmp_type,
+                flag, known, self._other_half(protocol, out),
+            )  # fmt: skip
+            if basis >= GUESSES:
+                self.guesses += 1
+        names = 0
+        if len(self.names):
+            names = self._names_of(Address(version, remote), now)
+        number = -1
+        if protocol == 17 and self.multicast_reply:
+            number = self._group_answer(slot, out, version, local, local_port, now)
+            if number >= 0:
+                outbound, basis = True, int(DirectionBasis.REPLY_SEEN)
+        if number < 0:
+            number = self._class_of(
+                outbound, basis, protocol, version, remote, local_port, remote_port, header.icmp_type if icmp else -1,
+                subject, names, loopback, local,
+            )  # fmt: skip
+        flows.set_direction(slot, outbound, basis)
+        self._store(slot, subject, number, names)
+        may_need = remote_port == DNS_PORT or local_port == 68 or local_port == 546 or protocol == 58
+        if may_need and not loopback and needs_inspection(protocol, version, local_port, remote_port, header.icmp_type):
+            flows.set_flag(slot, INSPECT)
+        if protocol == 17 and outbound and self.multicast_reply:
+            self._note_group(slot, version, local, local_port, remote)
+        if self.all_events:
+            self._emit(slot, "decision", NO_END)
+
+    def reauthorise(self, slot: int) -> None:
+        """A flow of an older generation: its own direction, its owner, and the names it had when it began."""
+        flows = self.flows
+        policy = self.policy
+        assert policy is not None
+        if not self.reauthorises:
+            flows.adopt(slot, policy.generation)
+            return
+        meta = flows.meta(slot)
+        key = flows.word(slot, 4)
+        protocol = (key >> 24) & 255
+        version = (key >> 16) & 255
+        local = flows.word(slot, 1)
+        remote = flows.word(slot, 3)
+        if version == 6:
+            local = self._wide(flows.word(slot, 0), flows.word(slot, 1))
+            remote = self._wide(flows.word(slot, 2), flows.word(slot, 3))
+        icmp = (key & 0xFFFF) != 0
+        subject = flows.word(slot, OWNER) >> 32
+        names = flows.extra_word(slot, NAMES) >> 32
+        number = self._class_of(
+            (meta & OUTBOUND) != 0, (meta >> 12) & 15, protocol, version, remote,
+            0 if icmp else key >> 48, 0 if icmp else (key >> 32) & 0xFFFF,
+            (flows.extra_word(slot, NAMES) >> 8) & 255 if icmp else -1,
+            subject, names, (meta & LOOPBACK) != 0, local,
+        )  # fmt: skip
+        denied = self.class_outcomes[number] & 3 == 0
+        cut = (meta & 3) == 1 and denied
+        self._record(slot, CUT if cut else REAUTHORISED)
+        if cut:
+            flows.set_flag(slot, WAS_CUT)
+        flows.restart_counts(slot, self.datapath.now)
+        self._store(slot, subject, number, names)
+        if self.all_events:
+            self._emit(slot, "reverdict", NO_END)
+
+    def inspect(self, slot: int, out: bool) -> int:
+        """One packet of a flow whose packets are judged one by one; -1 leaves it to the flow's verdict."""
+        header = self.datapath.header
+        policy = self.policy
+        assert policy is not None
+        now = self.datapath.now
+        service = None
+        if header.protocol == 17:
+            allowed = (self.flows.meta(slot) & 3) == 1
+            remote = self._remote(slot)
+            port = header.destination_port if out else header.source_port
+            if port == DNS_PORT:
+                flow = self.flows.word(slot, FLOW_ID)
+                service = self.essentials.judge_dns(policy, flow, remote, out, header.message(), allowed, now)
+            else:
+                version = header.version
+                service = self.essentials.judge_dhcp(policy, version, remote, out, header.message(), allowed, now)
+        else:
+            source = Address(6, self._wide(header.source_high, header.source_low))
+            service = self.essentials.judge_discovery(policy, header.icmp_type, header.hop_limit, source)
+        if service is None:
+            return -1
+        number = self._class_id(essential(service))
+        return 1 | (int(Reason.ESSENTIAL) << 2) | (number << 8)
+
+    def failed(self, place: str, error: Exception) -> None:
+        """A bug the last guard caught: counted and told, never hidden."""
+        self.fault("policy_error", f"{place}: {type(error).__name__}: {error}")
+
+    def ended(self, slot: int, end: int) -> None:
+        """The flow table lets a flow go."""
+        self._record(slot, end)
+        meta = self.flows.meta(slot)
+        verdict = meta & 3
+        reason = (meta >> 2) & 31
+        if self.flows.extra_word(slot, APART_PACKETS) != 0:
+            verdict, reason, _ = self._verdict(slot)
+        self.flow_outcomes[verdict * 32 + reason] += 1
+        if verdict == 0 and (meta & WAS_CUT) != 0:
+            self.cut += 1
+
+    def fault(self, name: str, text: str) -> None:
+        """A named exception policy acted: counted always, told once per name."""
+        count = self.faults.get(name, 0) + 1
+        self.faults[name] = count
+        if count == 1 and self.sink is not None:
+            self.sink.fault({"timestamp": format_time(self.datapath.now), "name": name, "text": text})
+
+    def finish(self) -> None:
+        """The run is over: every live flow gets its record."""
+        self.datapath.finish()
+
+    # Classification ------------------------------------------------------------------------------------------------
+
+    def _class_of(
+        self,
+        outbound: bool,
+        basis: int,
+        protocol: int,
+        version: int,
+        remote: int,
+        local_port: int,
+        remote_port: int,
+        icmp_type: int,
+        subject: int,
+        names: int,
+        loopback: bool,
+        local: int,
+    ) -> int:
+        """Number of the flow's classification. The key holds all that `classify` may look at for such a flow.
+
+        A flow to a port that neither the cloud channel nor an essential service uses depends on direction, remote
+        interval and subject alone; that is nearly every flow.
+        """
+        policy = self.policy
+        assert policy is not None
+        identity = self.identities[subject] if subject < len(self.identities) else self._identify(subject)
+        trusted = basis < GUESSES or self.trust_guesses
+        port = icmp_type if icmp_type >= 0 else (remote_port if outbound else local_port)
+        service = self.services.get(protocol << 16 | port, 0)
+        interval = self.table.interval(version, remote) if policy.filters else 0
+        key: object
+        if service == 0 and not loopback:
+            key = ((identity << 24) | interval) << 2 | (2 if trusted else 0) | (1 if outbound else 0)
+        else:
+            key = (
+                identity, interval, trusted, outbound, service, names, loopback,
+                self.edges.interval(version, remote), self._group(version, local),
+                Address(version, remote) in self.essentials.resolvers if service else False,
+            )  # fmt: skip
+        number = self.cache.get(key)
+        if number is not None:
+            return number
+        facts = FlowFacts(
+            direction=_DIRECTIONS[outbound],
+            direction_trusted=trusted,
+            protocol=protocol,
+            remote=Address(version, remote),
+            remote_port=remote_port,
+            local_port=local_port,
+            icmp_type=icmp_type,
+            names=self.name_sets[names],
+            local_group=self._group(version, local),
+            remote_is_resolver=Address(version, remote) in self.essentials.resolvers,
+        )
+        found = classify(policy, self.table, facts, self.subjects[subject], complete=self.complete, loopback=loopback)
+        number = self._class_id(found)
+        if len(self.cache) >= MAX_CACHED:
+            self.cache.clear()
+        self.cache[key] = number
+        return number
+
+    def _identify(self, subject: int) -> int:
+        """Number of what a policy can see of a subject: many processes are one program."""
+        while len(self.identities) <= subject:
+            one = self.subjects[len(self.identities)]
+            facts = (one.canonical_image, one.services, one.package_family_name, one.package_known, one.confidence)
+            self.identities.append(self.identity_numbers.setdefault(facts, len(self.identity_numbers)))
+        return self.identities[subject]
+
+    def _class_id(self, found: Classification) -> int:
+        number = self.class_ids.get(found)
+        if number is None:
+            number = self.class_ids[found] = len(self.classes)
+            self.classes.append(found)
+            if 3 * len(self.classes) > len(self.class_counts):
+                self.class_counts = self._doubled(self.class_counts)
+                self.class_outcomes = self._doubled(self.class_outcomes)
+            flag = AGENT_DENIED if found.agent_denied else 0
+            self.class_outcomes[number] = int(found.verdict) | (int(found.reason) << 2) | flag
+        return number
+
+    def _store(self, slot: int, subject: int, number: int, names: int) -> int:
+        outcome = self.class_outcomes[number]
+        if outcome & AGENT_DENIED:
+            self.agent_denied += 1
+        reason = (outcome >> 2) & 31
+        self.flows.authorise(
+            slot, outcome & 3, reason, (subject << 32) | number, names, self.datapath.generation, reason == CLOUD
+        )
+        return 0
+
+    def _verdict(self, slot: int) -> tuple[int, int, int]:
+        """(verdict, reason, classification) of a whole flow: packets judged apart can make it mixed, or turn it."""
+        flows = self.flows
+        meta = flows.meta(slot)
+        verdict = meta & 3
+        reason = (meta >> 2) & 31
+        number = flows.word(slot, OWNER) & M32
+        apart = flows.extra_word(slot, APART_PACKETS)
+        if apart and verdict == 0:
+            if apart < flows.word(slot, PACKETS) + flows.word(slot, PACKETS_REPLY):
+                return 2, int(Reason.ESSENTIAL), number
+            return 1, int(Reason.ESSENTIAL), self._apart_class(slot)
+        return verdict, reason, number
+
+    def _apart_class(self, slot: int) -> int:
+        """The essential service whose messages were judged apart, from the flow's tuple."""
+        key = self.flows.word(slot, 4)
+        if (key >> 24) & 255 == ICMPV6:
+            kind = (self.flows.extra_word(slot, NAMES) >> 8) & 255
+            return self._class_id(essential(DISCOVERY if 133 <= kind <= 137 else LISTENER))
+        return self._class_id(essential(DNS if (key >> 32) & 0xFFFF == DNS_PORT else DHCP))
+
+    # Counting and telling -----------------------------------------------------------------------------------------
+
+    def _record(self, slot: int, end: int) -> int:
+        """An authorisation is over: count it, and tell the sink."""
+        flows = self.flows
+        owner = flows.word(slot, OWNER)
+        number = owner & M32
+        subject = owner >> 32
+        replies = flows.word(slot, PACKETS_REPLY)
+        packets = flows.word(slot, PACKETS) + replies
+        octets = flows.word(slot, BYTES) + flows.word(slot, BYTES_REPLY)
+        if packets == 0:
+            return 0  # nothing was judged under this authorisation
+        apart_packets = flows.extra_word(slot, APART_PACKETS)
+        apart_octets = flows.extra_word(slot, APART_BYTES)
+        if apart_packets:
+            self._count_class(self._apart_class(slot), apart_packets, apart_octets)
+        self._count_class(number, packets - apart_packets, octets - apart_octets)
+        meta = flows.meta(slot)
+        while 4 * subject + 4 > len(self.subject_counts):
+            self.subject_counts = self._doubled(self.subject_counts)
+        counts = self.subject_counts
+        if (meta & 3) == 1:
+            counts[4 * subject] += packets
+            counts[4 * subject + 1] += octets
+            if (meta >> 2) & 31 == CLOUD and flows.word(slot, LAST_SEEN) > self.cloud_last:
+                self.cloud_last = flows.word(slot, LAST_SEEN)
+        else:
+            counts[4 * subject] += apart_packets
+            counts[4 * subject + 1] += apart_octets
+            counts[4 * subject + 2] += packets - apart_packets
+            counts[4 * subject + 3] += octets - apart_octets
+            if packets > apart_packets:
+                self._count_denied(slot, packets - apart_packets, octets - apart_octets)
+            if replies > apart_packets:
+                self.counterfactual += 1
+        if self.sink is not None:
+            self._emit(slot, "flow", end)
+        return 0
+
+    def _count_class(self, number: int, packets: int, octets: int) -> int:
+        counts = self.class_counts
+        counts[3 * number] += packets
+        counts[3 * number + 1] += octets
+        counts[3 * number + 2] += 1
+        return 0
+
+    def _count_denied(self, slot: int, packets: int, octets: int) -> int:
+        flows = self.flows
+        remote = flows.word(slot, 3)
+        if (flows.word(slot, 4) >> 16) & 255 == 6:
+            remote = IPV6 | self._wide(flows.word(slot, 2), flows.word(slot, 3))
+        denied = self.denied_remotes
+        known = denied.get(remote)
+        if known is not None:
+            denied[remote] = known + self._wide(packets, octets)
+        elif len(denied) < MAX_CACHED:
+            denied[remote] = self._wide(packets, octets)
+        return 0
+
+    def _doubled(self, counts: array[int]) -> array[int]:
+        grown = array("Q", bytes(16 * len(counts)))
+        memoryview(grown)[: len(counts)] = memoryview(counts)
+        return grown
+
+    def _emit(self, slot: int, kind: str, end: int) -> int:
+        """Tell the sink about the flow in `slot` as it stands."""
+        flows = self.flows
+        event = FlowEvent()
+        meta = flows.meta(slot)
+        key = flows.word(slot, 4)
+        owner = flows.word(slot, OWNER)
+        protocol = (key >> 24) & 255
+        version = (key >> 16) & 255
+        verdict, reason, number = self._verdict(slot)
+        found = self.classes[number]
+        event.event_type = kind
+        event.timestamp = flows.word(slot, AUTHORISED_AT)
+        event.flow_id = flows.word(slot, FLOW_ID)
+        event.authorisation = flows.authorisations(slot)
+        event.protocol = protocol
+        event.direction = _DIRECTIONS[(meta & OUTBOUND) != 0]
+        event.direction_basis = _BASES[(meta >> 12) & 15]
+        if version == 4:
+            event.local = Address(4, flows.word(slot, 1))
+            event.remote = Address(4, flows.word(slot, 3))
+        else:
+            event.local = Address(6, self._wide(flows.word(slot, 0), flows.word(slot, 1)))
+            event.remote = Address(6, self._wide(flows.word(slot, 2), flows.word(slot, 3)))
+        event.local_port = None
+        event.remote_port = None
+        if protocol in WITH_PORTS:
+            event.local_port = key >> 48
+            event.remote_port = (key >> 32) & 0xFFFF
+        event.icmp_type = None
+        event.icmp_code = None
+        if protocol in (ICMP, ICMPV6) and key & 0xFFFF:
+            event.icmp_type = (flows.extra_word(slot, NAMES) >> 8) & 255
+            event.icmp_code = flows.extra_word(slot, NAMES) & 255
+        event.names = self.name_sets[flows.extra_word(slot, NAMES) >> 32]
+        event.subject_id = owner >> 32
+        event.subject = self.subjects[owner >> 32]
+        event.verdict = _VERDICTS[verdict]
+        event.reason = _REASONS[reason]
+        event.classification = found
+        event.rules = found.rules
+        event.near_misses = found.near_misses
+        event.near_miss_count = found.near_miss_count
+        event.service = found.service
+        event.evidence = found.evidence
+        event.policy = self.policy_of(flows.generation(slot))
+        event.enforcement = self.enforcement
+        event.packets_original = flows.word(slot, PACKETS)
+        event.packets_reply = flows.word(slot, PACKETS_REPLY)
+        event.bytes_original = flows.word(slot, BYTES)
+        event.bytes_reply = flows.word(slot, BYTES_REPLY)
+        event.attempted = None
+        if verdict == 0:
+            event.attempted = flows.attempted(slot)
+        event.mixed_allowed = flows.extra_word(slot, APART_PACKETS) if verdict == 2 else 0
+        event.mixed_denied = event.packets_original + event.packets_reply - event.mixed_allowed if verdict == 2 else 0
+        event.first_seen = flows.word(slot, FIRST_SEEN)
+        event.last_seen = flows.word(slot, LAST_SEEN)
+        event.end = _ENDS[end] if end >= 0 else None
+        self.sink.flow(event)  # type: ignore[union-attr]  # callers ask for a sink first
+        return 0
+
+    def policy_of(self, generation: int) -> EffectivePolicy:
+        """The policy a flow was judged under."""
+        return self.policies[generation]
+
+    # What a flow is like --------------------------------------------------------------------------------------------
+
+    def _wide(self, high: int, low: int) -> int:
+        wide = high  # a Python integer (engine.pxd): 128 bits fit no C type
+        return (wide << 64) | low
+
+    def _remote(self, slot: int) -> Address:
+        flows = self.flows
+        if (flows.word(slot, 4) >> 16) & 255 == 4:
+            return Address(4, flows.word(slot, 3))
+        return Address(6, self._wide(flows.word(slot, 2), flows.word(slot, 3)))
+
+    def _group(self, version: int, address: int) -> bool:
+        """True for a multicast or limited broadcast address."""
+        if version == 4:
+            return address >> 28 == 14 or address == 0xFFFFFFFF
+        return address >> 120 == 0xFF
+
+    def _names_of(self, remote: Address, now: int) -> int:
+        names = self.names.lookup(remote, now)
+        number = self.name_ids.get(names)
+        if number is None:
+            number = self.name_ids[names] = len(self.name_sets)
+            self.name_sets.append(names)
+        return number
+
+    def _other_half(self, protocol: int, out: bool) -> bool:
+        """The SYN of this SYN+ACK, or the question of this answer, was seen in the flow that has just timed out."""
+        path = self.datapath
+        if not path.previous_flow or out == ((path.previous_meta & OUTBOUND) != 0):
+            return False
+        if protocol == 6:
+            return (self.datapath.header.tcp_flags & FLAGS) == SYN_ACK and (path.previous_meta & OPENED) != 0
+        if protocol != 17 or self.datapath.header.source_port != DNS_PORT:
+            return False
+        return self.essentials.answered(path.previous_flow, self.datapath.header.message(), path.now)
+
+    def _note_group(self, slot: int, version: int, local: int, local_port: int, remote: int) -> int:
+        """This host sent to a group from here: anyone may answer for a moment (WFP)."""
+        if self._group(version, remote):
+            if len(self.groups) >= MAX_GROUPS:
+                self.groups.pop(next(iter(self.groups)))
+            self.groups[version, local, local_port] = (slot, self.flows.word(slot, FLOW_ID))
+        return 0
+
+    def _group_answer(self, slot: int, out: bool, version: int, local: int, local_port: int, now: int) -> int:
+        """The classification of the flow to a group that this packet answers in time, else -1."""
+        if out or not self.groups:
+            return -1
+        asked = self.groups.get((version, local, local_port))
+        if asked is None or self.flows.flow_in(asked[0]) != asked[1]:
+            return -1
+        sent = self.flows.word(asked[0], LAST_SEEN)
+        if self.flows.generation(asked[0]) != self.datapath.generation or now > sent + self.multicast_reply:
+            return -1
+        if (self.flows.meta(asked[0]) & 3) != 1:
+            return -1
+        return self.flows.word(asked[0], OWNER) & M32

@@ -1,0 +1,130 @@
+"""Essential services that must be judged message by message: DNS questions, the DHCP client, neighbour discovery.
+
+A flow-wise permit would let a whole conversation through on the strength of its first packet: a DNS flow could carry
+any question, a forged router advertisement could follow a real one. Each answer below is the name of the service
+that lets one packet through, or None: then the flow's own verdict stands.
+
+Knows what the open questions and transactions are. Never: flows' verdicts, rules.
+"""
+
+from __future__ import annotations
+
+from agent.engine.messages import Dhcp, parse_dhcp4, parse_dhcp6
+from agent.engine.names import Answer, NameTable, Question, parse_dns
+from agent.model.address import Address
+from agent.model.protocols import ICMPV6, UDP
+from agent.policy.effective import CloudChannel, EffectivePolicy
+
+DNS, DHCP, DISCOVERY, LISTENER = "dns", "dhcp", "neighbour_discovery", "multicast_listener"
+_ASKABLE = frozenset({1, 5, 28, 64, 65})  # A, CNAME, AAAA, SVCB, HTTPS: what a client needs to reach a name
+_TRANSACTION_LIFETIME = 60_000_000_000
+_MAX_TRANSACTIONS = 256
+_MAX_NAMES = 4096
+_BROADCAST = Address(4, 0xFFFFFFFF)
+_DHCP6_SERVERS = Address(6, 0xFF020000_00000000_00000000_00010002)
+_CLIENT_PORTS = {4: (68, 67), 6: (546, 547)}
+
+
+def needs_inspection(protocol: int, version: int, local_port: int, remote_port: int, icmp_type: int) -> bool:
+    """True for flows whose packets are judged one by one."""
+    if protocol == UDP:
+        return remote_port == 53 or (local_port, remote_port) == _CLIENT_PORTS[version]
+    return protocol == ICMPV6 and (130 <= icmp_type <= 137 or icmp_type == 143)
+
+
+class Essentials:
+    """The open questions and transactions of one device."""
+
+    def __init__(self, names: NameTable, resolvers: set[Address]) -> None:
+        """`resolvers`: configured ones; DHCP adds to the set."""
+        self.names = names
+        self.resolvers = resolvers
+        self.open_questions = 0
+        """Questions for names outside the cloud channel that an open DNS policy let through."""
+        self._transactions: dict[tuple[int, int], int] = {}
+        self._servers: set[Address] = set()
+        self._admitted: dict[str, bool] = {}
+        self._cloud: CloudChannel | None = None
+
+    def judge_dns(
+        self, policy: EffectivePolicy, flow: int, remote: Address, out: bool, message: bytes, allowed: bool, now: int
+    ) -> str | None:
+        """One packet of a flow to port 53. `allowed`: the flow's own verdict, by a rule or an open DNS policy."""
+        parsed = parse_dns(message)
+        resolver = remote in self.resolvers
+        if out:
+            if not isinstance(parsed, Question):
+                return None
+            essential = resolver and policy.dns == "cloud_names" and self._cloud_question(policy, parsed)
+            if allowed and policy.isolated and not self._cloud_name(policy, parsed.name):
+                self.open_questions += 1
+            self.names.asked(flow, parsed, essential, now)
+            return DNS if essential and policy.isolated else None
+        if not isinstance(parsed, Answer):
+            return None
+        asked = self.names.answers(flow, parsed, now)
+        if asked is None:
+            return None
+        essential = asked and resolver and policy.dns == "cloud_names" and policy.isolated
+        if resolver and (essential or allowed):
+            self.names.learn(parsed, now)
+        return DNS if essential else None
+
+    def answered(self, flow: int, message: bytes, now: int) -> bool:
+        """True if `message` answers a question of `flow` that is still open."""
+        parsed = parse_dns(message)
+        return isinstance(parsed, Answer) and self.names.answers(flow, parsed, now) is not None
+
+    def _cloud_question(self, policy: EffectivePolicy, question: Question) -> bool:
+        return question.plain and question.kind in _ASKABLE and self._cloud_name(policy, question.name)
+
+    def _cloud_name(self, policy: EffectivePolicy, name: str) -> bool:
+        """True for a name of the cloud channel; remembered, since programs ask for few names many times."""
+        if policy.cloud is not self._cloud or len(self._admitted) >= _MAX_NAMES:
+            self._admitted.clear()
+            self._cloud = policy.cloud
+        admitted = self._admitted.get(name)
+        if admitted is None:
+            admitted = self._admitted[name] = policy.cloud.admits_name(name)
+        return admitted
+
+    def judge_dhcp(
+        self, policy: EffectivePolicy, version: int, remote: Address, out: bool, message: bytes, allowed: bool, now: int
+    ) -> str | None:
+        """One packet between our DHCP client and a server."""
+        parsed = parse_dhcp4(message) if version == 4 else parse_dhcp6(message)
+        if parsed is None or parsed.from_server == out:
+            return None
+        switched_on = policy.isolated and bool(policy.settings["essential.dhcp"])
+        if out:
+            fitting = remote in (_BROADCAST, _DHCP6_SERVERS) or remote in self._servers
+            if not (allowed or (switched_on and fitting)):
+                return None
+            self._remember(version, parsed, now)
+            return DHCP if switched_on and fitting else None
+        since = self._transactions.get((version, parsed.transaction))
+        if since is None or now - since > _TRANSACTION_LIFETIME:
+            return None
+        if not (allowed or switched_on):
+            return None
+        if parsed.confirms:
+            self._servers.add(remote)
+            self.resolvers.update(parsed.resolvers)
+        return DHCP if switched_on else None
+
+    def _remember(self, version: int, message: Dhcp, now: int) -> None:
+        if len(self._transactions) >= _MAX_TRANSACTIONS:
+            self._transactions.pop(next(iter(self._transactions)))
+        self._transactions[version, message.transaction] = now
+
+    @staticmethod
+    def judge_discovery(policy: EffectivePolicy, kind: int, hop_limit: int, source: Address) -> str | None:
+        """One ICMPv6 neighbour discovery or multicast listener message. Redirects (137) are never essential."""
+        if not policy.isolated:
+            return None
+        if 133 <= kind <= 136 and hop_limit == 255 and policy.settings["essential.neighbour_discovery"]:
+            return DISCOVERY
+        listener = kind in (130, 131, 132, 143) and hop_limit == 1 and source.value >> 118 == 0xFE80 >> 6
+        if listener and policy.settings["essential.multicast_listener"]:
+            return LISTENER
+        return None

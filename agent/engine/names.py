@@ -1,0 +1,201 @@
+"""Host names of addresses, learned only from DNS answers this host asked for and was allowed to hear.
+
+Knows the DNS wire format as far as questions and address answers, and who asked what. Never: which names a policy
+likes, verdicts. Content never raises: a message that cannot be read teaches nothing.
+
+An address keeps a name for the answer's time to live, at least FLOOR: a program may cache longer than it should, and
+a channel cut by a five-second record would flap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from agent.model.address import Address, canonical_address
+
+FLOOR = 60_000_000_000
+"""Nanoseconds a learned name lasts at least."""
+PENDING_LIFETIME = 60_000_000_000
+"""Nanoseconds a question stays open: longer than its flow lives, so that a late answer is told from a forged one."""
+MAX_PENDING = 4096
+MAX_ADDRESSES = 100_000
+MAX_NAMES = 16
+MAX_RECORDS = 256
+MAX_POINTERS = 32
+
+A, CNAME, AAAA = 1, 5, 28
+IN = 1
+FOREVER = 1 << 63
+
+
+class Question(NamedTuple):
+    """One DNS question."""
+
+    identifier: int
+    name: str
+    """Lower case, without the final dot."""
+    kind: int
+    plain: bool
+    """The message holds nothing but this question (and EDNS options): no place to hide data beside it."""
+
+
+class Answer(NamedTuple):
+    """An answer to `question`: the addresses its CNAME chain leads to, with the least time to live on the way."""
+
+    question: Question
+    addresses: tuple[tuple[Address, int], ...]
+    """(address, seconds)."""
+
+
+def parse_dns(message: bytes) -> Question | Answer | None:
+    """What a DNS message asks or answers; None if it is neither, or damaged."""
+    try:
+        return _parse(message)
+    except (IndexError, ValueError):
+        return None
+
+
+def _parse(message: bytes) -> Question | Answer | None:
+    if len(message) < 12:
+        return None
+    flags = message[2] << 8 | message[3]
+    questions = message[4] << 8 | message[5]
+    answers = message[6] << 8 | message[7]
+    if questions != 1 or flags & 0x7800:
+        return None
+    name, at = _name(message, 12)
+    if at + 4 > len(message) or message[at + 2] << 8 | message[at + 3] != IN:
+        return None
+    kind = message[at] << 8 | message[at + 1]
+    plain = answers == 0 and message[8] | message[9] | message[10] == 0 and message[11] <= 1 and flags & 0x000F == 0
+    question = Question(message[0] << 8 | message[1], name, kind, plain)
+    if not flags & 0x8000:
+        return question
+    if flags & 0x000F:  # an error teaches no addresses, but it answers
+        return Answer(question, ())
+    return Answer(question, _addresses(message, at + 4, min(answers, MAX_RECORDS), name))
+
+
+def _addresses(message: bytes, at: int, records: int, asked: str) -> tuple[tuple[Address, int], ...]:
+    """Address records whose owner the CNAME chain from `asked` reaches, in whatever order the records stand."""
+    aliases: dict[str, tuple[str, int]] = {}
+    found: list[tuple[str, Address, int]] = []
+    for _ in range(records):
+        owner, at = _name(message, at)
+        if at + 10 > len(message):
+            break
+        kind = message[at] << 8 | message[at + 1]
+        group = message[at + 2] << 8 | message[at + 3]
+        size = message[at + 8] << 8 | message[at + 9]
+        seconds = int.from_bytes(message[at + 4 : at + 8], "big")
+        at += 10
+        if at + size > len(message):
+            break
+        if group == IN and kind == CNAME:
+            aliases.setdefault(owner, (_name(message, at)[0], seconds))
+        elif group == IN and kind == A and size == 4:
+            found.append((owner, Address(4, int.from_bytes(message[at : at + size], "big")), seconds))
+        elif group == IN and kind == AAAA and size == 16:
+            address = canonical_address(6, int.from_bytes(message[at : at + size], "big"))
+            found.append((owner, address, seconds))
+        at += size
+    if not aliases:
+        return tuple([(address, seconds) for owner, address, seconds in found if owner == asked])
+    chain = {asked: FOREVER}
+    current, least = asked, FOREVER
+    while current in aliases:
+        current, seconds = aliases[current]
+        least = min(least, seconds)
+        if current in chain:
+            break
+        chain[current] = least
+    return tuple([(address, min(seconds, chain[owner])) for owner, address, seconds in found if owner in chain])
+
+
+def _name(message: bytes, at: int) -> tuple[str, int]:
+    """A name and where it ends. Raises ValueError for a damaged one; only so many pointers are followed."""
+    labels = []
+    end = -1
+    pointers = 0
+    length = 0
+    while True:
+        size = message[at]
+        if size >= 0xC0:
+            pointers += 1
+            if pointers > MAX_POINTERS:
+                raise ValueError("pointer loop")
+            if end < 0:
+                end = at + 2
+            at = (size & 0x3F) << 8 | message[at + 1]
+            continue
+        if size > 63:
+            raise ValueError("label type")
+        at += 1
+        if size == 0:
+            break
+        length += size + 1
+        if length > 254 or at + size > len(message):
+            raise ValueError("name too long")
+        labels.append(message[at : at + size])
+        at += size
+    joined = b".".join(labels)
+    if joined.count(b".") != len(labels) - 1 and labels:
+        # A dot inside a label must not look like a label boundary.
+        joined = b".".join([label.replace(b".", b"\\.") for label in labels])
+    # latin-1 keeps every byte apart.
+    return joined.lower().decode("latin-1"), at if end < 0 else end
+
+
+class NameTable:
+    """Which names each address was found under, and the questions still open."""
+
+    def __init__(self, known: Mapping[Address, tuple[str, ...]]) -> None:
+        """`known`: names given with the device or by --names; they never expire."""
+        self._names: dict[Address, dict[str, int]] = {
+            address: {name.lower().rstrip("."): FOREVER for name in names} for address, names in known.items()
+        }
+        self._pending: dict[tuple[int, int, str, int], tuple[int, bool]] = {}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def lookup(self, address: Address, now: int) -> tuple[str, ...]:
+        """Names of `address` at `now`, sorted."""
+        names = self._names.get(address)
+        if names is None:
+            return ()
+        return tuple(sorted(name for name, until in names.items() if until >= now))
+
+    def asked(self, flow: int, question: Question, allowed: bool, now: int) -> None:
+        """This host sent `question` in flow `flow`; `allowed`: because of the question itself."""
+        key = (flow, question.identifier, question.name, question.kind)
+        self._pending.pop(key, None)
+        if len(self._pending) >= MAX_PENDING:
+            self._pending.pop(next(iter(self._pending)))
+        self._pending[key] = (now, allowed)
+
+    def answers(self, flow: int, answer: Answer, now: int) -> bool | None:
+        """None if nobody asked; else whether the question itself was allowed. The question stays open for copies."""
+        question = answer.question
+        pending = self._pending.get((flow, question.identifier, question.name, question.kind))
+        if pending is None or now - pending[0] > PENDING_LIFETIME:
+            return None
+        return pending[1]
+
+    def learn(self, answer: Answer, now: int) -> None:
+        """Take in the addresses of an answer that passed."""
+        name = answer.question.name
+        for address, seconds in answer.addresses:
+            names = self._names.get(address)
+            if names is None:
+                if len(self._names) >= MAX_ADDRESSES:
+                    self._names.pop(next(iter(self._names)))
+                names = self._names[address] = {}
+            until = now + max(FLOOR, seconds * 1_000_000_000)
+            if name not in names and len(names) >= MAX_NAMES:
+                stale = min(names, key=lambda one: names[one])
+                if names[stale] >= until:
+                    continue
+                del names[stale]
+            names[name] = max(names.get(name, 0), until)
