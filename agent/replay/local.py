@@ -1,0 +1,111 @@
+"""Which addresses are the device's, and who its resolvers are, when nobody says: contract.md, "Local addresses".
+
+Knows the order of evidence. Never: guesses beyond it; without evidence the run stops and lists the candidates.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from agent.capture.batch import Batch
+from agent.datapath.headers import Header
+from agent.engine.names import Answer, Question, parse_dns
+from agent.model.address import Address
+from agent.model.errors import UsageError
+
+LOOK_AHEAD = 10_000
+SHARE = 0.9
+"""The part of the IP packets that one address must be in to be taken for the device's."""
+RECORD_WORDS = 5
+_M32 = 0xFFFFFFFF
+_CANDIDATES = 5
+
+
+@dataclass(slots=True)
+class Sightings:
+    """What the first packets show of addresses."""
+
+    packets: int = 0
+    present: Counter[Address] = field(default_factory=Counter)
+    """Packets that an address is an end of."""
+    outbound: dict[Address, None] = field(default_factory=dict)
+    """Sources of frames that the capture flags as outbound, in order."""
+    macs: dict[int, dict[Address, None]] = field(default_factory=dict)
+    """Sources by their MAC."""
+    questions: set[tuple[Address, Address, int, str]] = field(default_factory=set)
+    resolvers: dict[tuple[Address, Address], None] = field(default_factory=dict)
+    """(client, server) pairs in which a DNS question was answered, in order."""
+
+
+def survey(batches: Iterable[tuple[int, Batch]]) -> Sightings:
+    """Look at up to LOOK_AHEAD packets."""
+    seen = Sightings()
+    header = Header()
+    for _, batch in batches:
+        header.attach(batch.data)
+        for number in range(batch.count):
+            if seen.packets >= LOOK_AHEAD:
+                return seen
+            base = number * RECORD_WORDS
+            lengths, bits = batch.records[base + 2], batch.records[base + 3]
+            if header.decode(batch.records[base + 1], lengths >> 32, bits & 0xFFFF) in (0, 3):
+                _note(seen, header, (bits >> 32) & 3 or header.link_direction)
+    return seen
+
+
+def _note(seen: Sightings, header: Header, flag: int) -> None:
+    version = header.version
+    source = Address(version, (header.source_high << 64) | header.source_low)
+    destination = Address(version, (header.destination_high << 64) | header.destination_low)
+    seen.packets += 1
+    for address in {source, destination}:
+        if _usable(address):
+            seen.present[address] += 1
+    if _usable(source):
+        seen.macs.setdefault(header.source_mac(), {})[source] = None
+        if flag == 2:
+            seen.outbound[source] = None
+    if header.protocol == 17 and 53 in (header.source_port, header.destination_port):
+        _note_dns(seen, header, source, destination)
+
+
+def _note_dns(seen: Sightings, header: Header, source: Address, destination: Address) -> None:
+    message = parse_dns(header.message())
+    if isinstance(message, Question) and header.destination_port == 53:
+        seen.questions.add((source, destination, message.identifier, message.name))
+    elif isinstance(message, Answer) and header.source_port == 53:
+        asked = (destination, source, message.question.identifier, message.question.name)
+        if asked in seen.questions:
+            seen.resolvers[destination, source] = None
+
+
+def _usable(address: Address) -> bool:
+    """False for unspecified, loopback, multicast and broadcast addresses."""
+    value = address.value
+    if address.version == 4:
+        return value != 0 and value >> 24 != 127 and value >> 28 < 14
+    return value > 1 and value >> 120 != 0xFF
+
+
+def infer(seen: Sightings) -> tuple[Address, ...]:
+    """The one address in SHARE of the packets and those that share its MAC. Raises UsageError listing candidates."""
+    busiest = seen.present.most_common(2)
+    enough = [address for address, count in busiest if count >= SHARE * seen.packets]
+    tied = len(busiest) == 2 and busiest[0][1] == busiest[1][1]
+    if not enough or tied:
+        shown = ", ".join(
+            f"{address} ({100 * count // max(seen.packets, 1)} %)"
+            for address, count in sorted(seen.present.items(), key=lambda item: (-item[1], item[0]))[:_CANDIDATES]
+        )
+        raise UsageError(
+            "cannot tell which host was isolated: give --local ADDRESS or --device FILE; "
+            f"candidates by share of the packets: {shown or 'none'}"
+        )
+    first = enough[0]
+    found = {first: None}
+    for mac, sources in seen.macs.items():
+        if mac and first in sources:
+            found |= sources
+    return tuple(found)

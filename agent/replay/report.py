@@ -1,0 +1,86 @@
+"""What a run found, gathered from the engine's counters for the summary. Never: decides or formats anything."""
+
+from __future__ import annotations
+
+import heapq
+
+from agent.engine.engine import IPV6, Engine
+from agent.model.address import Address
+from agent.model.vocabulary import Reason, Verdict
+from agent.policy.effective import EffectivePolicy
+from agent.sinks.summary import TOP_DENIED, ProcessRow, RuleRow, Tally
+
+M64 = 0xFFFFFFFFFFFFFFFF
+
+
+def outcomes(engine: Engine) -> dict[tuple[Verdict, Reason], Tally]:
+    """Packets and bytes by verdict and reason."""
+    path = engine.datapath
+    return {
+        (verdict, reason): Tally(path.packets[32 * verdict + reason], path.octets[32 * verdict + reason])
+        for verdict in (Verdict.DENY, Verdict.ALLOW)
+        for reason in Reason
+        if path.packets[32 * verdict + reason]
+    }
+
+
+def flow_reasons(engine: Engine) -> dict[tuple[Verdict, Reason], int]:
+    """Flows by their last verdict and its reason."""
+    return {
+        (verdict, reason): engine.flow_outcomes[32 * verdict + reason]
+        for verdict in Verdict
+        for reason in Reason
+        if engine.flow_outcomes[32 * verdict + reason]
+    }
+
+
+def rule_rows(engine: Engine, policy: EffectivePolicy) -> list[RuleRow]:
+    """Each rule of the snapshot (or filter of the embedded list) with what it let through."""
+    if policy.embedded:
+        rows = [RuleRow(name=one.name) for one in policy.filters]
+    else:
+        rows = [
+            RuleRow(
+                name=rule.name,
+                status="active" if rule.filter is not None else "ignored",
+                ignored_because=rule.ignored_because,
+            )
+            for rule in policy.snapshot
+        ]
+    by_name = {row.name: row for row in rows}
+    for number, found in enumerate(engine.classes):
+        for name in found.rules:
+            row = by_name.get(name)
+            if row is not None:
+                row.packets += engine.class_counts[3 * number]
+                row.bytes += engine.class_counts[3 * number + 1]
+                row.flows += engine.class_counts[3 * number + 2]
+    return rows
+
+
+def process_rows(engine: Engine) -> list[ProcessRow]:
+    """What each program kept and lost, one row per image as the sources spell it."""
+    rows: dict[str | None, ProcessRow] = {}
+    for number, subject in enumerate(engine.subjects):
+        if 4 * number + 4 > len(engine.subject_counts):
+            break
+        counts = list(engine.subject_counts[4 * number : 4 * number + 4])
+        if any(counts):
+            row = rows.setdefault(subject.image, ProcessRow(image=subject.image))
+            row.allowed.packets += counts[0]
+            row.allowed.bytes += counts[1]
+            row.denied.packets += counts[2]
+            row.denied.bytes += counts[3]
+    return list(rows.values())
+
+
+def denied_remotes(engine: Engine) -> list[tuple[Address, int, int]]:
+    """(remote, packets, bytes) of the remotes that lost most."""
+    most = heapq.nsmallest(
+        TOP_DENIED, engine.denied_remotes.items(), key=lambda item: (-(item[1] >> 64), -(item[1] & M64), item[0])
+    )
+    return [(_address(remote), counts >> 64, counts & M64) for remote, counts in most]
+
+
+def _address(number: int) -> Address:
+    return Address(6, number - IPV6) if number >= IPV6 else Address(4, number)

@@ -1,0 +1,274 @@
+"""Runs a replay: captures in, records and a summary out.
+
+    result = run(ReplayOptions(captures=("day.pcapng",), mode=Mode.FULL, local=("10.0.0.5",)))
+    result.summary["packets"]
+
+Knows the order of a run and what becomes of its outputs: written beside and renamed at the end, and gone if the run
+fails. Never: how a packet is judged. Only this module blocks, and its only clock is the pacing of --speed.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from agent.capture.batch import Batch
+from agent.capture.links import link_name
+from agent.datapath import datapath as compiled_datapath
+from agent.datapath.headers import SUPPORTED_LINKS
+from agent.model.errors import UsageError
+from agent.model.vocabulary import Mode
+from agent.replay.frames import Frames, expand
+from agent.replay.local import LOOK_AHEAD, infer, survey
+from agent.replay.options import Progress, ProgressCallback, ReplayOptions, ReplayResult
+from agent.replay.track import Track
+from agent.replay.wiring import World, load_world, other_rules
+from agent.sinks.summary import CaptureRow
+
+if TYPE_CHECKING:
+    from agent.replay.compare import Comparison
+
+FOREVER = 0xFFFFFFFFFFFFFFFF
+RECORD_WORDS = 5
+PACING_STEP = 0.001
+"""Seconds a paced packet may be early."""
+
+
+def run(options: ReplayOptions, progress: ProgressCallback | None = None) -> ReplayResult:
+    """Judge every packet of the captures. Raises AgentError; whatever was being written is gone then."""
+    return _Run(options, progress).run()
+
+
+class _Run:
+    """One run and everything it holds open."""
+
+    def __init__(self, options: ReplayOptions, progress: ProgressCallback | None) -> None:
+        if options.mode is Mode.NONE and (options.isolate_at or options.release_at):
+            raise UsageError("--isolate-at and --release-at need --mode full or selective")
+        self.options = options
+        self.progress = progress
+        self.world: World = load_world(options)
+        self.frames = Frames(expand(options.captures), merge=options.merge)
+        self.rows: list[CaptureRow] = []
+        self.comparison: Comparison | None = None
+        self.stop = threading.Event()
+        self.started = time.monotonic()
+
+    def run(self) -> ReplayResult:
+        previous = self._catch_interrupts()
+        tracks: list[Track] = []
+        gc.freeze()  # a run makes millions of values and no cycles: looking for them costs a fifth of its time
+        gc.disable()
+        try:
+            first = self._look()
+            tracks = self._tracks(first)
+            self._judge(tracks)
+            for track in tracks:
+                track.finish()
+            return self._result(tracks)
+        except BaseException:
+            for track in tracks:
+                track.abandon()
+            raise
+        finally:
+            gc.enable()
+            gc.unfreeze()
+            self.frames.close()
+            if previous is not None:
+                signal.signal(signal.SIGINT, previous)
+
+    def _catch_interrupts(self) -> Callable[[int, FrameType | None], object] | int | None:
+        """Ctrl-C ends the run after the batch in work, so that every output is whole."""
+        if threading.current_thread() is not threading.main_thread():
+            return None
+
+        def interrupted(_number: int, _frame: FrameType | None) -> None:
+            if self.stop.is_set():
+                raise KeyboardInterrupt  # the input stalls: whoever asks twice does not want to wait for it
+            self.stop.set()
+
+        return signal.signal(signal.SIGINT, interrupted)
+
+    # Before the first packet ------------------------------------------------------------------------------------
+
+    def _look(self) -> int:
+        """Settle local addresses and resolvers; returns the time of the first packet."""
+        world = self.world
+        ahead = self.frames.look_ahead(1)
+        if world.local_basis == "none":
+            self._find_local()
+        if not world.resolvers:
+            self._find_resolvers()
+        if not ahead or not ahead[0][1].count:
+            return 0
+        return ahead[0][1].records[0]
+
+    def _find_local(self) -> None:
+        """In the order of contract.md: interfaces, attribution, outbound frames, look-ahead."""
+        world = self.world
+        interfaces = list(dict.fromkeys(one for interface in self.frames.interfaces for one in interface.addresses))
+        attributed = world.attribution.local_addresses() if world.attribution is not None else []
+        for basis, found in (("interfaces", interfaces), ("attribution", attributed)):
+            if found:
+                world.local_exact, world.local_basis = list(found), basis
+                return
+        seen = survey(self.frames.look_ahead(LOOK_AHEAD))
+        if seen.outbound:
+            world.local_exact, world.local_basis = list(seen.outbound), "outbound_frames"
+        elif seen.packets:
+            world.local_exact, world.local_basis = list(infer(seen)), "look_ahead"
+
+    def _find_resolvers(self) -> None:
+        """Without configured resolvers those that answered this host in the look-ahead stand in, with a warning."""
+        world = self.world
+        local = set(world.local_exact)
+        networks = world.local_networks
+        pairs = survey(self.frames.look_ahead(LOOK_AHEAD)).resolvers
+        found = [
+            server
+            for client, server in pairs
+            if (client in local or any(client in network for network in networks)) and server not in local
+        ]
+        world.resolvers = list(dict.fromkeys(found))
+        if world.resolvers:
+            names = ", ".join(str(address) for address in world.resolvers)
+            world.warnings.append(
+                ("resolvers_inferred", f"no resolver is configured: {names} answered questions and is taken for one")
+            )
+
+    def _tracks(self, first: int) -> list[Track]:
+        tracks: list[Track] = []
+        try:
+            if self.options.compare is None:
+                return [Track(self.world, self.options, first)]
+            from agent.replay.compare import Comparison  # only --compare needs it
+
+            self.comparison = Comparison()
+            tracks.append(Track(self.world, self.options, first, self.comparison.before))
+            other, options = other_rules(self.world, self.options)
+            tracks.append(Track(other, options, first, self.comparison.after))
+            return tracks
+        except BaseException:
+            for track in tracks:
+                track.abandon()
+            raise
+
+    # Packets --------------------------------------------------------------------------------------------------------
+
+    def _judge(self, tracks: list[Track]) -> None:
+        options = self.options
+        self.rows = [CaptureRow(path=capture.path) for capture in self.frames.captures]
+        left = FOREVER if options.limit is None else options.limit
+        pace = _Pace(options.speed, self.stop)
+        while left > 0 and not self.stop.is_set() and (item := self.frames.next()) is not None:
+            number, batch = item
+            before = tracks[0].totals()
+            for track in tracks:
+                track.attach(batch)
+            position = 0
+            while position < batch.count and left > 0 and not self.stop.is_set():
+                until = min(batch.count, position + left)
+                if pace.active:
+                    until = pace.wait(batch, position, until)
+                judged = tracks[0].packets()
+                for track in tracks:
+                    track.process(batch, position, until)
+                left -= tracks[0].packets() - judged
+                position = until
+            self._note_capture(self.rows[number], tracks[0], before)
+            if self.progress is not None:
+                read, total = self.frames.progress()
+                packets, path = tracks[0].packets(), self.rows[number].path
+                self.progress(Progress(bytes_read=read, bytes_total=total, packets=packets, path=path))
+
+    def _note_capture(self, row: CaptureRow, track: Track, before: tuple[int, int]) -> None:
+        packets, octets = track.totals()
+        row.packets += packets - before[0]
+        row.bytes += octets - before[1]
+        earliest, latest = track.times()
+        if earliest <= latest:
+            row.first = earliest if row.first is None else min(row.first, earliest)
+            row.last = latest if row.last is None else max(row.last, latest)
+
+    # Afterwards -------------------------------------------------------------------------------------------------
+
+    def _result(self, tracks: list[Track]) -> ReplayResult:
+        world = self.world
+        warnings = list(world.warnings)
+        for number, capture in enumerate(self.frames.captures):
+            row = self.rows[number] if number < len(self.rows) else CaptureRow(path=capture.path)
+            reader = capture.reader
+            if reader is not None:
+                types = dict.fromkeys(interface.link_type for interface in reader.interfaces)
+                row.link_types = tuple(dict.fromkeys(link_name(number) for number in types))
+                row.truncated_tail = reader.truncated_tail
+                row.errors = tuple(reader.errors)
+                warnings += _capture_warnings(row, types)
+            elif capture.refused is not None:
+                row.errors = (capture.refused,)
+                warnings.append(("capture_refused", capture.refused))
+        summary = tracks[0].summary(self.rows, warnings, interrupted=self.stop.is_set())
+        comparison = None
+        if self.comparison is not None:
+            comparison = self.comparison.result(
+                (self.options.rules, tracks[0].policy_row()), (self.options.compare, tracks[1].policy_row())
+            )
+        return ReplayResult(
+            summary=summary,
+            comparison=comparison,
+            interrupted=self.stop.is_set(),
+            elapsed=time.monotonic() - self.started,
+            engine=engine_kind(),
+            faults=tracks[0].faults(),
+        )
+
+
+def _capture_warnings(row: CaptureRow, links: dict[int, None]) -> list[tuple[str, str]]:
+    warnings = []
+    if row.truncated_tail:
+        warnings.append(("truncated_tail", f"{row.path}: ends early; the {row.packets:,} packets before were judged"))
+    warnings += [("capture_error", f"{row.path}: {text}") for text in row.errors]
+    for number in links:
+        if number not in SUPPORTED_LINKS:
+            text = f"{row.path}: frames of link type {link_name(number)} cannot be read: they count as undecodable"
+            warnings.append(("unsupported_link", text))
+    return warnings
+
+
+def engine_kind() -> str:
+    """`compiled` or `interpreted`: what the per-packet path runs as."""
+    return "interpreted" if str(compiled_datapath.__file__).endswith(".py") else "compiled"
+
+
+class _Pace:
+    """Holds packets back until their time, counted from the first one, has come at the chosen speed."""
+
+    def __init__(self, speed: float | None, stop: threading.Event) -> None:
+        self.active = speed is not None
+        self._speed = speed or 1.0
+        self._stop = stop
+        self._first: int | None = None
+        self._began = 0.0
+
+    def wait(self, batch: Batch, position: int, until: int) -> int:
+        """Wait until the packet at `position` is due; returns the end of the run of packets due with it."""
+        due = self._due(batch, position)
+        delay = due - time.monotonic()
+        if delay > 0:
+            self._stop.wait(delay)
+        now = time.monotonic() + PACING_STEP
+        end = position + 1
+        while end < until and self._due(batch, end) <= now:
+            end += 1
+        return end
+
+    def _due(self, batch: Batch, position: int) -> float:
+        stamp = batch.records[position * RECORD_WORDS]
+        if self._first is None:
+            self._first, self._began = stamp, time.monotonic()
+        return self._began + max(stamp - self._first, 0) / 1e9 / self._speed

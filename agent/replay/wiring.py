@@ -1,0 +1,177 @@
+"""Builds what a replay runs on: device, policies, owners, engine. Opens documents; never packets.
+
+The one place where options become objects; run.py drives them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from agent.attribution.chain import Attribution, Failing
+from agent.datapath.flows import FlowTable
+from agent.datapath.fragments import FragmentTable
+from agent.engine.direction import Directions
+from agent.engine.engine import Engine
+from agent.engine.events import EventSink
+from agent.engine.names import NameTable
+from agent.model.address import Address
+from agent.model.device import Device
+from agent.model.errors import UsageError
+from agent.model.moment import SECOND
+from agent.model.rule import Network, RuleDocument
+from agent.policy.effective import CloudChannel, EffectivePolicy
+from agent.replay.options import ReplayOptions
+
+FAULTS = ("flow_table_full", "fragment_table_full", "attribution_failed")
+"""What --simulate can force in a replay."""
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """What is known before the first packet."""
+
+    device: Device
+    rules: RuleDocument | None
+    cloud: CloudChannel | None
+    known_names: dict[Address, tuple[str, ...]]
+    attribution: Attribution | None
+    local_exact: list[Address] = field(default_factory=list)
+    local_networks: list[Network] = field(default_factory=list)
+    local_basis: str = "none"
+    resolvers: list[Address] = field(default_factory=list)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+
+
+def load_world(options: ReplayOptions) -> World:
+    """Read every document of `options`. Raises AgentError for the first that is wrong."""
+    unknown = sorted(set(options.simulate) - set(FAULTS))
+    if unknown:
+        raise UsageError(f"--simulate {unknown[0]}: no such fault; known: {', '.join(FAULTS)}")
+    device = Device(assumed=True)
+    rules, cloud, names = None, None, {}
+    if options.device or options.rules or options.names:
+        from agent.policy.document import load_device, load_names, load_rules  # its parsers only when asked for
+
+        device = load_device(options.device) if options.device else device
+        rules = load_rules(options.rules) if options.rules else None
+        names = load_names(options.names) if options.names else {}
+    if options.cloud_channel:
+        from agent.policy.reserved import load_cloud_channel
+
+        cloud = load_cloud_channel(device, options.cloud_channel)
+    known = {address: tuple(names) for address, names in device.known_names.items()}
+    for address, more in names.items():
+        known[address] = tuple(dict.fromkeys((*known.get(address, ()), *more)))
+    world = World(device=device, rules=rules, cloud=cloud, known_names=known, attribution=_attribution(options, device))
+    world.resolvers = list(device.resolvers)
+    if device.assumed:
+        world.warnings.append(("device_assumed", "no device document: a Windows 11 workstation is assumed"))
+    _told_addresses(world, options.local)
+    return world
+
+
+def _attribution(options: ReplayOptions, device: Device) -> Attribution | None:
+    if not options.attribution:
+        return None
+    from agent.attribution.formats import open_source  # its parsers only when asked for
+
+    attribution = Attribution()
+    slack = options.settings.number("attribution.slack") * SECOND
+    for path in options.attribution:
+        source = open_source(path, format=options.attribution_format, device=device, slack_ns=slack)
+        if "attribution_failed" in options.simulate:
+            source = Failing(source, answers=options.simulate["attribution_failed"])
+        attribution.add(source)
+    return attribution
+
+
+def _told_addresses(world: World, local: Iterable[str]) -> None:
+    """--local and the device document: exact addresses, and prefixes for those written with a length."""
+    from agent.policy.values import parse_network
+
+    exact = dict.fromkeys(world.device.addresses)
+    for text in local:
+        try:
+            network = parse_network(text.strip())
+        except ValueError as error:
+            raise UsageError(f"--local {text}: {error}") from None
+        if network.first == network.last:
+            exact[Address(network.version, network.first)] = None
+        else:
+            world.local_networks.append(network)
+    world.local_exact = list(exact)
+    if exact or world.local_networks:
+        world.local_basis = "option" if local else "device"
+
+
+def compilers(
+    world: World, options: ReplayOptions
+) -> tuple[Callable[[int], EffectivePolicy], Callable[[int], EffectivePolicy]]:
+    """(isolated, released): policies by generation."""
+    from agent.policy.snapshot import build_policy, released_policy
+
+    def isolated(generation: int) -> EffectivePolicy:
+        return build_policy(
+            options.mode,
+            device=world.device,
+            rules=world.rules,
+            exclusions=options.exclusions,
+            use_exclusions=options.use_exclusions,
+            settings=options.settings,
+            cloud=world.cloud,
+            generation=generation,
+        )
+
+    def released(generation: int) -> EffectivePolicy:
+        return released_policy(device=world.device, settings=options.settings, generation=generation, cloud=world.cloud)
+
+    return isolated, released
+
+
+def build_engine(world: World, options: ReplayOptions, sink: EventSink | None) -> Engine:
+    """An engine for the device, without a policy yet."""
+    from agent.policy.platforms import ephemeral_ports
+    from agent.policy.reserved import load_timeouts
+
+    settings = options.settings
+    timeouts = load_timeouts(settings.word("timeouts.profile"), world.device.family)
+    flows = FlowTable(
+        settings.number("flow_table.size"),
+        settings.number("flow_table.reserved"),
+        int.from_bytes(os.urandom(8), "big"),
+        {state: seconds * SECOND for state, seconds in timeouts.items()},
+    )
+    engine = Engine(
+        flows=flows,
+        fragments=FragmentTable(options.simulate.get("fragment_table_full", settings.number("fragment_table.size"))),
+        attribution=world.attribution,
+        names=NameTable(world.known_names),
+        resolvers=set(world.resolvers),
+        directions=Directions(ephemeral_ports(world.device.platform)),
+        trust_guesses=settings.flag("direction.trust_guesses"),
+        reauthorise=settings.flag("reauthorise"),
+        multicast_reply=timeouts["multicast_reply"] * SECOND,
+        enforcement="simulated",
+        sink=sink,
+        all_events=options.events == "all",
+    )
+    path = engine.datapath
+    path.set_related_rate(settings.number("related.rate"))
+    path.set_local(
+        [(address.version, address.value) for address in world.local_exact],
+        [(network.version, network.first, network.last) for network in world.local_networks],
+    )
+    if "flow_table_full" in options.simulate:
+        path.fail_flows = options.simulate["flow_table_full"]
+    return engine
+
+
+def other_rules(world: World, options: ReplayOptions) -> tuple[World, ReplayOptions]:
+    """The same run under the rules of --compare, writing nothing."""
+    from agent.policy.document import load_rules
+
+    assert options.compare is not None
+    other = replace(world, rules=load_rules(options.compare), warnings=[])
+    return other, replace(options, rules=options.compare, decisions=None, allowed=None, denied=None)
