@@ -1,0 +1,156 @@
+"""What reaches the terminal: tables, warnings, JSON and the one line of an error.
+
+Knows terminals and pipes. Must not know commands. Text that comes from packets and files is made harmless first: it may
+hold escape sequences.
+
+    >>> printable("evil\\x1b[2Jname")
+    'evil\\\\x1b[2Jname'
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from agent.model.errors import EnvironmentFailure
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PROGRAM = "isolation-agent"
+_NOT_A_TERMINAL = 10_000
+"""Columns where nobody watches: tables take what they need and wrap nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows under a title. Cells are plain text; numbers stand in columns named in `right`."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: frozenset[str] = field(default_factory=frozenset)
+    styles: dict[str, str] = field(default_factory=dict)
+    """Cell text to rich style, such as {"denied": "red"}."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of text."""
+
+    text: str
+    style: str = ""
+
+
+def printable(text: str) -> str:
+    """`text` without anything that a terminal would obey: control and formatting characters written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def show(parts: Iterable[Table | Line]) -> None:
+    """Prints to standard output, with colours on a terminal only (and never with NO_COLOR)."""
+    from io import StringIO
+
+    from rich.console import Console  # here: a command that prints JSON or an error does not need it
+
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    buffer = StringIO()
+    console = Console(
+        file=buffer,
+        force_terminal=terminal,
+        width=None if terminal else _NOT_A_TERMINAL,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    for part in parts:
+        _draw(console, part)
+    emit("\n".join(line.rstrip() for line in buffer.getvalue().split("\n")))
+
+
+def _draw(console: Console, part: Table | Line) -> None:
+    from rich.text import Text
+
+    if isinstance(part, Line):
+        console.print(Text(printable(part.text), style=part.style), soft_wrap=not console.is_terminal)
+        return
+    from rich import box
+    from rich.table import Table as RichTable
+
+    table = RichTable(title=printable(part.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in part.columns:
+        table.add_column(column, justify="right" if column in part.right else "left", overflow="fold")
+    for row in part.rows:
+        table.add_row(*(Text(printable(cell), style=part.styles.get(cell, "")) for cell in row))
+    console.print(table)
+
+
+def emit(text: str | bytes) -> None:
+    """Writes to standard output and makes sure that it arrived. A reader that left early (`| head`) is no error."""
+    if sys.stdout is None:  # closed by whoever started us (`>&-`): nobody wants to read it
+        return
+    try:
+        if isinstance(text, bytes):
+            sys.stdout.flush()
+            sys.stdout.buffer.write(text)
+        else:
+            encoding = sys.stdout.encoding or "utf-8"
+            sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What follows, and the interpreter's own flush at exit, goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise EnvironmentFailure(f"standard output: cannot write: {error.strerror or error}") from None
+
+
+def emit_json(value: Any) -> None:
+    """Prints `value` as indented JSON, in UTF-8 whatever the terminal speaks."""
+    from agent.sinks.summary import dump_json
+
+    emit(dump_json(value))
+
+
+def note(text: str) -> None:
+    """One line on standard error; lost without complaint if that is closed."""
+    if sys.stderr is None:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        encoding = sys.stderr.encoding or "utf-8"
+        sys.stderr.write(printable(text).encode(encoding, "replace").decode(encoding) + "\n")
+        sys.stderr.flush()
+
+
+def error_line(message: str) -> None:
+    note(f"{PROGRAM}: error: {message}")
+
+
+def warning_lines(warnings: Iterable[dict[str, str]]) -> list[Line]:
+    """A line for each {"code", "text"}."""
+    return [Line(text=f"warning: {item['text']} ({item['code']})", style="yellow") for item in warnings]
+
+
+def count(number: int) -> str:
+    """Thousands apart: 1,234,567."""
+    return f"{number:,}"
+
+
+def size(number: int) -> str:
+    """Bytes for people: 512 B, 1.2 kB, 34.5 MB."""
+    if number < 1000:
+        return f"{number} B"
+    value = float(number)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.95:
+            return f"{value:.1f} {unit}"
+    return f"{value / 1000:.1f} PB"

@@ -1,0 +1,185 @@
+"""The summary of a replay for people: the same dict that --summary-json writes, as tables.
+
+Knows the summary's keys and how to say them. Must not know where the numbers come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agent.cli.output import Line, Table, count, size, warning_lines
+from agent.replay.options import ReplayOptions, ReplayResult
+
+PROCESSES_SHOWN = 20
+_STYLES = {"allowed": "green", "denied": "red", "mixed": "yellow", "ignored": "yellow", "active": "green"}
+_BASES = {
+    "option": "given by --local",
+    "device": "from the device document",
+    "interfaces": "from the capture's interfaces",
+    "attribution": "from the local ends of socket records",
+    "outbound_frames": "from frames flagged outbound",
+    "look_ahead": "inferred from the first packets",
+}
+_MODES = {"none": "No isolation", "full": "Full isolation", "selective": "Selective isolation"}
+
+Summary = Mapping[str, Any]
+
+
+def parts(options: ReplayOptions, result: ReplayResult) -> Iterator[Table | Line]:
+    """Everything that is printed, in order."""
+    summary = result.summary
+    yield from _headline(options, summary)
+    yield _outcomes(summary)
+    if summary["processes"]:
+        yield _processes(summary)
+    if summary["top_denied"]:
+        yield _top_denied(summary)
+    if summary["rules"]:
+        yield _rules(summary)
+    if result.comparison is not None:
+        yield from _comparison(result.comparison)
+    yield from warning_lines(summary["warnings"])
+    if result.interrupted:
+        yield Line(text="interrupted: the numbers cover what was judged until then", style="yellow")
+
+
+def speed_line(result: ReplayResult) -> str:
+    """Engine, time and rate: for standard error, since it differs from run to run."""
+    packets = result.summary["packets"]["total"]
+    rate = packets / result.elapsed if result.elapsed > 0 else 0.0
+    return f"{result.engine} engine: {packets:,} packets in {result.elapsed:.3f} s ({rate:,.0f} packets/s)"
+
+
+def _headline(options: ReplayOptions, summary: Summary) -> Iterator[Line]:
+    device = summary["device"]
+    mode = summary["policy"]["mode"] if summary["policy"] else "none"
+    described = "assumed device" if device["assumed"] else device["name"]
+    where = ", ".join(capture["path"] for capture in summary["captures"])
+    yield Line(text=f"{_MODES[mode]} of {described} ({device['platform']}), replayed over {where}", style="bold")
+    local = ", ".join(device["local"]) or "none"
+    yield Line(text=f"Local addresses: {local} ({_BASES.get(device['local_basis'], device['local_basis'])})")
+    for change in summary["policy_changes"]:
+        yield Line(text=f"  {change['at'] or 'start'}: {_MODES[change['mode']].lower()} in force")
+    flows, packets = summary["flows"], summary["packets"]
+    cut = f", {count(flows['cut'])} cut" if flows["cut"] else ""
+    yield Line(
+        text=f"{count(packets['total'])} packets: {count(packets['allowed'])} allowed, "
+        f"{count(packets['denied'])} denied, {count(packets['ignored'])} ignored, {count(packets['link'])} link. "
+        f"{count(flows['total'])} flows: {count(flows['allowed'])} allowed, {count(flows['denied'])} denied{cut}, "
+        f"{count(flows['mixed'])} mixed."
+    )
+
+
+def _outcomes(summary: Summary) -> Table:
+    rows = [
+        (row["bucket"], row["reason"], count(row["packets"]), size(row["bytes"]), count(row["flows"]))
+        for row in summary["outcomes"]
+    ]
+    packets, flows = summary["packets"], summary["flows"]
+    total = ("total", "", count(packets["total"]), size(summary["bytes"]["total"]), count(flows["total"]))
+    return Table(
+        title="Verdicts by reason",
+        columns=("verdict", "reason", "packets", "bytes", "flows"),
+        rows=[*rows, total],
+        right=frozenset({"packets", "bytes", "flows"}),
+        styles=_STYLES,
+    )
+
+
+def _processes(summary: Summary) -> Table:
+    rows = [
+        (
+            row["image"] or "(not attributed)",
+            count(row["allowed"]["packets"]),
+            size(row["allowed"]["bytes"]),
+            count(row["denied"]["packets"]),
+            size(row["denied"]["bytes"]),
+        )
+        for row in summary["processes"][:PROCESSES_SHOWN]
+    ]
+    hidden = len(summary["processes"]) - len(rows)
+    return Table(
+        title="By process: what each program kept and lost" + (f" ({hidden} more in --summary-json)" if hidden else ""),
+        columns=("process", "kept", "kept bytes", "lost", "lost bytes"),
+        rows=rows,
+        right=frozenset({"kept", "kept bytes", "lost", "lost bytes"}),
+    )
+
+
+def _top_denied(summary: Summary) -> Table:
+    return Table(
+        title="Top denied remotes",
+        columns=("remote", "packets", "bytes"),
+        rows=[(row["remote"], count(row["packets"]), size(row["bytes"])) for row in summary["top_denied"]],
+        right=frozenset({"packets", "bytes"}),
+    )
+
+
+def _rules(summary: Summary) -> Table:
+    return Table(
+        title="Rules: what each let through",
+        columns=("rule", "status", "packets", "bytes", "flows", "why ignored"),
+        rows=[
+            (
+                row["name"],
+                row["status"],
+                count(row["packets"]),
+                size(row["bytes"]),
+                count(row["flows"]),
+                row["ignored_because"] or "",
+            )
+            for row in summary["rules"]
+        ],
+        right=frozenset({"packets", "bytes", "flows"}),
+        styles=_STYLES,
+    )
+
+
+def _comparison(comparison: Summary) -> Iterator[Table | Line]:
+    """Under the other rules: each change of outcome, then flows that witness it."""
+    other, changes = comparison["after"]["rules"], comparison["changes"]
+    if not changes:
+        yield Line(text=f"Under {other} nothing changes")
+        return
+    yield Table(
+        title=f"Under {other} instead: {count(comparison['changed_flows'])} flows change their verdict",
+        columns=("now", "then", "flows", "packets", "bytes"),
+        rows=[
+            (
+                _outcome(change["before"]),
+                _outcome(change["after"]),
+                count(change["flows"]),
+                count(change["packets"]),
+                size(change["bytes"]),
+            )
+            for change in changes
+        ],
+        right=frozenset({"flows", "packets", "bytes"}),
+    )
+    yield Table(
+        title="Witnesses",
+        columns=("flow", "protocol", "direction", "remote", "process", "now", "then"),
+        rows=[
+            (
+                str(flow["flow_id"]),
+                flow["protocol"],
+                flow["direction"],
+                flow["remote"] + (f" ({flow['names'][0]})" if flow["names"] else ""),
+                flow["image"] or "(not attributed)",
+                _by_rules(change["before"], flow["rules_before"]),
+                _by_rules(change["after"], flow["rules_after"]),
+            )
+            for change in changes
+            for flow in change["witnesses"]
+        ],
+        right=frozenset({"flow"}),
+    )
+
+
+def _outcome(outcome: Mapping[str, str]) -> str:
+    return f"{outcome['verdict']} {outcome['reason']}"
+
+
+def _by_rules(outcome: Mapping[str, str], rules: list[str]) -> str:
+    return outcome["verdict"] + (f" by {', '.join(rules)}" if rules else "")
