@@ -33,7 +33,7 @@ LISTENING = frozenset({"LISTEN", "LISTENING"})
 
 DEFAULT_SLACK_NS = int(BY_NAME["attribution.slack"].default) * SECOND
 
-_CACHED = 65_536
+_CACHED = 4096
 """Entries after which a cache of parsed texts is emptied."""
 _Parsed = TypeVar("_Parsed")
 
@@ -117,7 +117,6 @@ class RecordParser:
         self.addresses: dict[Address, None] = {}
         self._seconds: dict[str, int] = {}
         self._hosts: dict[str, tuple[Address | None, int]] = {}
-        self._ports: dict[str, int] = {}
         self._protocols: dict[Any, int] = {}
 
     def record(self, row: Any) -> SocketRecord:
@@ -180,22 +179,26 @@ class RecordParser:
         return ns
 
     def _endpoint(self, key: str, text: Any) -> Endpoint:
-        """ADDRESS:PORT; each address and each port is parsed once."""
+        """ADDRESS:PORT; each address is parsed once."""
         if type(text) is not str:
             raise ValueError(f"{key} must be a text such as 10.0.0.5:443, not {_kind(text)}")
         host_text, _, port_text = text.rpartition(":")
-        port, host = self._ports.get(port_text), self._hosts.get(host_text)
-        if port is not None and host is not None:
-            return Endpoint(host[0], port, host[1])
+        host = self._hosts.get(host_text)
         try:
-            if port is not None and ":" not in host_text and (address := parse_address(host_text)).value:
-                # Another host at a port that was seen before, the usual case: only the new half is parsed.
-                _keep(self._hosts, host_text, (address, 0))
-                return Endpoint(address, port)
-            endpoint = parse_endpoint(text)
+            if (
+                len(port_text) <= 5
+                and port_text.isdigit()
+                and port_text.isascii()
+                and (port := int(port_text)) <= 65535
+            ):
+                if host is not None:
+                    return Endpoint(host[0], port, host[1])
+                if ":" not in host_text and (address := parse_address(host_text)).value:
+                    _keep(self._hosts, host_text, (address, 0))
+                    return Endpoint(address, port)
+            endpoint = parse_endpoint(text)  # everything rarer, and every error
         except ValueError as error:
             raise ValueError(f"{key} {error}") from None
-        _keep(self._ports, port_text, endpoint.port)
         _keep(self._hosts, host_text, (endpoint.address, endpoint.wildcard_version))
         return endpoint
 
