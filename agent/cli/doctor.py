@@ -24,6 +24,7 @@ import typer
 from agent.cli.output import Table, emit_json, show
 
 COMPILED = (
+    "agent.attribution.chain",
     "agent.attribution.timeline",
     "agent.capture.scan",
     "agent.datapath.datapath",

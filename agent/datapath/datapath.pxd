@@ -8,7 +8,7 @@ cdef int IP, NOT_IP, UNREADABLE, CUT, FLAG_IN, FLAG_OUT, REMOTE, BY_PREFIX, EXAC
 cdef int LINK, FOREIGN, NOT_ISOLATED, RELATED, UNDECODABLE, MARTIAN, FRAGMENT, FLOW_TABLE_FULL, POLICY_ERROR
 cdef int ICMP_FLOW, ICMPV6_FLOW, SCTP_FLOW, OTHER_FLOW, UDP_UNREPLIED, SUPERSEDED, TIMEOUT, END_OF_RUN
 cdef int RECORD_WORDS, MAX_MACS, AHEAD
-cdef unsigned long long INSPECT, LOOPBACK, OUTBOUND, M32, NO_TIME, FOREVER, SECOND
+cdef unsigned long long INSPECT, LOOPBACK, OUTBOUND, REPLIED, M32, NO_TIME, FOREVER, SECOND
 
 
 @cython.final
@@ -28,6 +28,7 @@ cdef class Datapath:
     cdef unsigned long long first_version
     cdef unsigned long long first_low
     cdef list ahead
+    cdef unsigned long long[::1] tags
     cdef public set macs
     cdef public unsigned long long now
     cdef public unsigned long long stop_at, begin, until, earliest, latest
@@ -44,8 +45,8 @@ cdef class Datapath:
 
     @cython.locals(position=cython.Py_ssize_t, ahead=cython.Py_ssize_t, first=cython.Py_ssize_t, now=cython.ulonglong, base=cython.Py_ssize_t, bits=cython.ulonglong, length=cython.ulonglong, outcome=cython.int, place=cython.int)
     cpdef Py_ssize_t process(self, unsigned long long[::1] records, Py_ssize_t start, Py_ssize_t count) except -1
-    @cython.locals(flows=FlowTable, header=Header, read=cython.ulonglong, position=cython.Py_ssize_t, base=cython.Py_ssize_t)
-    cdef unsigned long long _look_ahead(self, unsigned long long[::1] records, Py_ssize_t start, Py_ssize_t end) except? 1
+    @cython.locals(found=cython.Py_ssize_t, header=Header, position=cython.Py_ssize_t, base=cython.Py_ssize_t)
+    cdef int _look_ahead(self, unsigned long long[::1] records, Py_ssize_t start, Py_ssize_t end) except -1
     @cython.locals(key=cython.ulonglong)
     cdef int _place(self, Header header) except -1
     @cython.locals(header=Header, status=cython.int, source=cython.int, destination=cython.int, loopback=cython.bint, out=cython.bint)
@@ -72,7 +73,7 @@ cdef class Datapath:
     cdef int _unspecified(self, int flag) except -1
     @cython.locals(header=Header, flows=FlowTable, slot=cython.Py_ssize_t, meta=cython.ulonglong, outcome=cython.int, out=cython.bint)
     cdef int _later_fragment(self, unsigned long long length) except -1
-    @cython.locals(header=Header, quoted=Header, status=cython.int, key=cython.ulonglong, slot=cython.Py_ssize_t)
+    @cython.locals(header=Header, quoted=Header, status=cython.int, key=cython.ulonglong, meta=cython.ulonglong, slot=cython.Py_ssize_t)
     cdef bint _related(self) except -1
     @cython.locals(full=cython.ulonglong, elapsed=cython.ulonglong)
     cdef bint _within_rate(self) except -1

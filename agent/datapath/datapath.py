@@ -38,6 +38,7 @@ from agent.datapath.layout import (
     OWNER,
     POLICY_ERROR,
     RELATED,
+    REPLIED,
     SCTP_FLOW,
     SUPERSEDED,
     TIMEOUT,
@@ -50,7 +51,7 @@ NO_TIME = 1 << 34
 FOREVER = 0xFFFFFFFFFFFFFFFF
 SECOND = 1_000_000_000
 MAX_MACS = 16
-AHEAD = 24
+AHEAD = 32
 """Packets decoded and looked for ahead of judging the first of them: their headers fit the fastest cache."""
 
 # Status of a decoded header, as in headers.py.
@@ -98,6 +99,7 @@ class Datapath:
         self.first_version = 0
         self.first_low = 0
         self.ahead = [Header() for _ in range(AHEAD)]
+        self.tags = array("Q", bytes(8 * AHEAD))
         self.macs: set[int] = set()
         self.now = 0
         self.stop_at = FOREVER
@@ -202,8 +204,7 @@ class Datapath:
 
     def _look_ahead(self, records: array[int], start: int, end: int) -> int:
         """Decode records `start`..`end`, note whose they are and where their flows lie. Nothing else changes."""
-        flows = self.flows
-        read = 0
+        found = 0
         for position in range(start, end):
             base = position * RECORD_WORDS
             header = self.ahead[position - start]
@@ -213,12 +214,10 @@ class Datapath:
                 header.destination_at = self._locality(header.version, header.destination_high, header.destination_low)
                 if header.status == IP:
                     self._place(header)
-                    read ^= flows.touch_index(header.tag)
-        for position in range(end - start):
-            header = self.ahead[position]
-            if header.status == IP:
-                read ^= flows.touch_words(header.tag)
-        return read
+                    self.flows.fetch(header.tag)
+                    self.tags[found] = header.tag
+                    found += 1
+        return self.flows.touch(self.tags, found)
 
     def _place(self, header: Header) -> int:
         """Hash of the header's flow, as seen from the source if that is local, else from the destination."""
@@ -322,7 +321,7 @@ class Datapath:
         datagram = None
         if header.fragment == 1:
             datagram = self._datagram(slot)
-            if not self.fragments.first(self._fragment_key(), datagram, header.fragment_end) and self.isolated:
+            if not self._first_fragment(datagram) and self.isolated:
                 return FRAGMENT << 2
         flows.count(slot, reply, length, self.now)
         if header.protocol == 6:
@@ -489,9 +488,17 @@ class Datapath:
             protocol,
         )
 
+    def _first_fragment(self, datagram: Datagram) -> bool:
+        overflows = self.fragments.overflows
+        admitted = self.fragments.first(self._fragment_key(), datagram, self.header.fragment_end)
+        if self.fragments.overflows != overflows:
+            self.engine.fault("fragment_table_full", "the oldest fragmented datagram was forgotten for another")
+        return admitted
+
     def _datagram(self, slot: int) -> Datagram:
         header = self.header
-        return Datagram(slot, self.flows.word(slot, FLOW_ID), -1, self.now, header.protocol, header.version == 6)
+        headers = header.payload - header.fragment_start
+        return Datagram(slot, self.flows.word(slot, FLOW_ID), -1, self.now, headers, header.version == 6)
 
     def _later_fragment(self, length: int) -> int:
         header = self.header
@@ -548,7 +555,9 @@ class Datapath:
             return False
         if (self.flows.meta(slot) >> 40) != self.generation and not self._judge_anew(slot):
             return False
-        return (self.flows.meta(slot) & 1) == 1 and self._within_rate()
+        meta = self.flows.meta(slot)
+        # Of an inbound flow without an answer this host sent nothing that an error could be about.
+        return (meta & 1) == 1 and (meta & (OUTBOUND | REPLIED)) != 0 and self._within_rate()
 
     def _within_rate(self) -> bool:
         """A token bucket of one second's worth, on the packets' clock."""
@@ -570,4 +579,4 @@ class Datapath:
             end = self.flows.ending(slot)
             if end == TIMEOUT and not self.flows.expired(slot, self.now):
                 end = END_OF_RUN
-            self.flows.end(slot, end)
+            self.flows.close(slot, end)

@@ -1,6 +1,16 @@
 # C types of flows.py. What is not named here stays a Python object.
 cimport cython
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__) || defined(__clang__)
+    #define agent_prefetch(address) __builtin_prefetch(address, 1)
+    #else
+    #define agent_prefetch(address) ((void)(address))
+    #endif
+    """
+    void prefetch "agent_prefetch"(const void *address) noexcept
+
 cdef Py_ssize_t WORDS, EXTRA, META, LAST_SEEN, FLOW_ID, PACKETS, PACKETS_REPLY, BYTES, BYTES_REPLY, FIRST_SEEN, AUTHORISED_AT, OWNER, QUEUE, NAMES, APART_PACKETS, APART_BYTES, QUEUED_AT
 cdef int QUEUE_SHIFT, LAST_ACK, TIME_WAIT, CLOSE, UDP_UNREPLIED, UDP_REPLIED, DENIED, UNREPLIED, REPLIED_QUEUE, KEPT, FIN, RST, TIMEOUT, EVICTED
 cdef unsigned long long REPLIED, USED, OPENED, OUTBOUND, STATE_MASK, M32, M64, K1, K2
@@ -37,14 +47,15 @@ cdef class FlowTable:
     cdef Py_ssize_t find_at(self, unsigned long long tag, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key) except -2
     @cython.locals(tag=cython.ulonglong)
     cpdef Py_ssize_t find(self, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key) except -2
-    cdef unsigned long long touch_index(self, unsigned long long tag) except? 1
-    @cython.locals(entry=cython.ulonglong, base=cython.Py_ssize_t)
-    cdef unsigned long long touch_words(self, unsigned long long tag) except? 1
+    cdef int fetch(self, unsigned long long tag) except -1
+    @cython.locals(number=cython.Py_ssize_t, entry=cython.ulonglong, base=cython.Py_ssize_t)
+    cdef int touch(self, unsigned long long[::1] tags, Py_ssize_t count) except -1
     @cython.locals(tag=cython.ulonglong, slot=cython.Py_ssize_t, base=cython.Py_ssize_t)
     cpdef Py_ssize_t insert(self, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key, unsigned long long now) except -2
     @cython.locals(tag=cython.ulonglong, place=cython.ulonglong, entry=cython.ulonglong, gap=cython.ulonglong, base=cython.Py_ssize_t)
     cpdef int remove(self, Py_ssize_t slot) except -1
     cpdef int end(self, Py_ssize_t slot, int end) except -1
+    cpdef int close(self, Py_ssize_t slot, int end) except -1
     @cython.locals(base=cython.Py_ssize_t, tail=cython.Py_ssize_t)
     cdef int _enqueue(self, Py_ssize_t slot, int queue) except -1
     @cython.locals(base=cython.Py_ssize_t, queue=cython.int, links=cython.ulonglong, before=cython.Py_ssize_t, after=cython.Py_ssize_t)

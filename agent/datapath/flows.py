@@ -20,6 +20,11 @@ import mmap
 from array import array
 from typing import Protocol
 
+try:
+    import cython  # resolved when this module is compiled, where prefetching has a meaning
+except ModuleNotFoundError:
+    from agent.datapath import uncompiled as cython
+
 from agent.datapath.layout import (
     APART_BYTES,
     APART_PACKETS,
@@ -207,17 +212,22 @@ class FlowTable:
                     return slot
             place = (place + 1) & self.mask
 
-    def touch_index(self, tag: int) -> int:
-        """Read the place of a hash in the index; calls do not depend on each other, so a processor overlaps them."""
-        return self.index[tag & self.mask]
+    def touch(self, tags: array[int], count: int) -> int:
+        """Have the flows of `count` hashes, whose places fetch() asked for, on their way to the processor's cache."""
+        if cython.compiled:
+            for number in range(count):
+                entry = self.index[tags[number] & self.mask] & M32
+                if entry != 0:
+                    base = (entry - 1) * WORDS
+                    prefetch(cython.address(self.words[base]))  # type: ignore[name-defined]  # noqa: F821 - flows.pxd
+                    prefetch(cython.address(self.words[base + BYTES]))  # type: ignore[name-defined]  # noqa: F821
+        return 0
 
-    def touch_words(self, tag: int) -> int:
-        """Likewise the words of the flow that the place points to, once the index is in the cache."""
-        entry = self.index[tag & self.mask] & M32
-        if entry == 0:
-            return 0
-        base = (entry - 1) * WORDS
-        return self.words[base + META] ^ self.words[base + BYTES]
+    def fetch(self, tag: int) -> int:
+        """Have the place of a hash in the index on its way to the cache; nothing waits for it."""
+        if cython.compiled:
+            prefetch(cython.address(self.index[tag & self.mask]))  # type: ignore[name-defined]  # noqa: F821 - flows.pxd
+        return 0
 
     def insert(self, local_high: int, local_low: int, remote_high: int, remote_low: int, key: int, now: int) -> int:
         """A slot for a new flow (the tuple must be unknown), or -1 when nothing may make room for it."""
@@ -296,6 +306,12 @@ class FlowTable:
         if self.listener is not None:
             self.listener.ended(slot, end)
         self.remove(slot)
+        return 0
+
+    def close(self, slot: int, end: int) -> int:
+        """Have the flow's record written at the end of a run, when nobody will look for it again."""
+        if self.listener is not None:
+            self.listener.ended(slot, end)
         return 0
 
     # Queues -------------------------------------------------------------------------------------------------

@@ -19,8 +19,6 @@ MAX_PIECES = 128
 Key = tuple[int, int, int, int, int, int, int]
 """Version, source (two words), destination (two words), identification, protocol (0 for IPv6)."""
 
-_SHORTEST = {6: 20, 17: 8, 136: 8, 132: 12, 1: 8, 58: 4}
-
 
 @dataclass(slots=True)
 class Datagram:
@@ -31,14 +29,15 @@ class Datagram:
     outcome: int
     """The first fragment's verdict and reason, for flows whose packets are judged one by one; -1: the flow's."""
     since: int
-    protocol: int
+    headers: int
+    """Bytes of the datagram that its transport header (and IPv6 extension headers before it) reach to."""
     overlaps_matter: bool
     pieces: list[tuple[int, int]] = field(default_factory=list)
     poisoned: bool = False
 
     def admit(self, start: int, end: int) -> bool:
         """True if bytes `start`..`end` neither reach into the transport header nor overlap other pieces (IPv6)."""
-        if 0 < start < _SHORTEST.get(self.protocol, 0):
+        if 0 < start < self.headers:
             return False
         if not self.overlaps_matter:
             return True
@@ -61,13 +60,16 @@ class FragmentTable:
 
     def first(self, key: Key, datagram: Datagram, end: int) -> bool:
         """Remember a first fragment of `end` bytes. False if it overlaps pieces already seen (IPv6)."""
-        known = self._datagrams.get(key)
-        if known is not None and datagram.since - known.since <= LIFETIME and known.flow_id == datagram.flow_id:
-            return known.admit(0, end)
-        self._datagrams.pop(key, None)
-        if len(self._datagrams) >= self.size:
-            self._datagrams.pop(next(iter(self._datagrams)))
-            self.overflows += 1
+        known = self._datagrams.pop(key, None)
+        if known is not None and datagram.overlaps_matter and datagram.since - known.since <= LIFETIME:
+            # The same datagram, by its 32-bit number. In IPv4 the 16-bit number may be in use again.
+            datagram.since = known.since
+            datagram.pieces = known.pieces
+            datagram.poisoned = known.poisoned or known.flow_id != datagram.flow_id
+        elif len(self._datagrams) >= self.size:
+            oldest = self._datagrams.pop(next(iter(self._datagrams)))
+            if datagram.since - oldest.since <= LIFETIME:
+                self.overflows += 1
         self._datagrams[key] = datagram
         return datagram.admit(0, end)
 

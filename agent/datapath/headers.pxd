@@ -33,6 +33,7 @@ cdef class Header:
     cdef public int fragment
     cdef public long long fragment_offset
     cdef public long long fragment_end
+    cdef public Py_ssize_t fragment_start
     cdef public unsigned long long fragment_id
     cdef public Py_ssize_t payload
     cdef public Py_ssize_t end

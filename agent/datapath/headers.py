@@ -58,6 +58,7 @@ class Header:
         self.fragment = 0
         self.fragment_offset = 0
         self.fragment_end = 0
+        self.fragment_start = 0
         self.fragment_id = 0
         self.payload = 0
         self.end = 0
@@ -235,6 +236,7 @@ class Header:
             self.fragment_id = (self.data[position + 4] << 8) | self.data[position + 5]
             self.fragment_offset = (word & 0x1FFF) * 8
             self.fragment_end = self.fragment_offset + total - header
+            self.fragment_start = position + header
             self.fragment = 2 if self.fragment_offset else 1
         return self._transport(position + header, stop, limit, quoted)
 
@@ -277,6 +279,7 @@ class Header:
                     self.fragment_id = self.word(cursor + 4)
                     self.fragment_offset = word & 0xFFF8
                     self.fragment_end = self.fragment_offset + (limit - cursor - 8)
+                    self.fragment_start = cursor + 8
                     self.fragment = 2 if self.fragment_offset else 1
             else:
                 break

@@ -8,8 +8,10 @@ Knows the order of the permits. Never: how a filter is matched (policy.match), p
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
+from agent.model.address import Address
 from agent.model.protocols import TCP, UDP
 from agent.model.subject import Subject
 from agent.model.vocabulary import Confidence, Direction, Reason, Verdict
@@ -68,7 +70,7 @@ def classify(
         return ALLOWED_LOOPBACK
     if not policy.isolated:
         return ALLOWED_NOT_ISOLATED
-    known = effective_subject(subject, Confidence[str(policy.settings["attribution.minimum_confidence"]).upper()])
+    known = believed(policy, subject)
     channel = _cloud_channel(policy, facts, known, complete)
     if channel is not None and channel.verdict is Verdict.ALLOW:
         return channel
@@ -103,10 +105,8 @@ def _cloud_channel(
     if facts.protocol != TCP or facts.direction is not Direction.OUTBOUND or not facts.direction_trusted:
         return None
     destination = _cloud_destination(policy, facts)
-    process_known = subject.canonical_image is not None or subject.services is not None
-    if process_known:
-        question = Facts(facts.direction, facts.remote, subject)
-        if not any(matches(agent, question) for agent in policy.cloud.agents):
+    if process_known(subject):
+        if not is_agent(policy, subject):
             return None
         if destination:
             return Classification(verdict=Verdict.ALLOW, reason=Reason.CLOUD_CHANNEL)
@@ -117,6 +117,30 @@ def _cloud_channel(
     if evidence == "required" or (evidence == "auto" and complete):
         return Classification(verdict=Verdict.DENY, reason=policy.deny_reason)
     return Classification(verdict=Verdict.ALLOW, reason=Reason.CLOUD_CHANNEL, evidence=DESTINATION_ONLY)
+
+
+def process_known(subject: Subject) -> bool:
+    """True if attribution says which process or which services a flow belongs to."""
+    return subject.canonical_image is not None or subject.services is not None
+
+
+def is_agent(policy: EffectivePolicy, subject: Subject) -> bool:
+    """True for the Defender agent: its reserved filters ask for images and services only."""
+    anywhere = Facts(None, Address(4, 0), subject)
+    return any(matches(agent, anywhere) for agent in policy.cloud.agents)
+
+
+def subject_key(policy: EffectivePolicy, table: PolicyTable, subject: Subject) -> Hashable:
+    """All that `classify` can see of a subject: subjects with equal keys get equal classifications."""
+    known = believed(policy, subject)
+    masks = table.masks(None, 0, known)
+    unknown = (known.canonical_image is None, known.services is None, known.package_known)
+    return (*masks[2:], unknown, process_known(known) and is_agent(policy, known))
+
+
+def believed(policy: EffectivePolicy, subject: Subject) -> Subject:
+    """The subject, or an unknown one where its source is not certain enough."""
+    return effective_subject(subject, Confidence[str(policy.settings["attribution.minimum_confidence"]).upper()])
 
 
 def _cloud_destination(policy: EffectivePolicy, facts: FlowFacts) -> bool:

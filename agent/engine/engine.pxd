@@ -15,11 +15,12 @@ cdef class Engine:
     cdef public FlowTable flows
     cdef public Datapath datapath
     cdef public object attribution, names, essentials, directions, sink, policy, table, edges
-    cdef public bint trust_guesses, reauthorises, all_events, complete
+    cdef public bint filtering, trust_guesses, reauthorises, all_events, complete
     cdef public unsigned long long multicast_reply
     cdef public object enforcement
-    cdef public list subjects, classes, name_sets, identities
-    cdef public dict identity_numbers, policies, class_ids, name_ids, cache, services, groups, denied_remotes, faults
+    cdef public list programs, places, subjects, classes, name_sets
+    cdef public dict program_numbers, place_numbers, cloud_names, policies, class_ids, name_ids, cache, services, groups, denied_remotes, faults
+    cdef unsigned short[::1] tcp_services, udp_services
     cdef public unsigned long long[::1] class_counts, class_outcomes, subject_counts, flow_outcomes
     cdef public unsigned long long guesses, attributed, unattributed, cut, counterfactual, agent_denied, cloud_last
 
@@ -31,9 +32,8 @@ cdef class Engine:
     cpdef Py_ssize_t inspect(self, Py_ssize_t slot, bint out) except -2
     @cython.locals(meta=cython.ulonglong, verdict=cython.Py_ssize_t, reason=cython.Py_ssize_t)
     cpdef ended(self, Py_ssize_t slot, int end)
-    @cython.locals(identity=cython.ulonglong, trusted=cython.bint, port=cython.int, service=cython.int, interval=cython.ulonglong)
+    @cython.locals(interval=cython.Py_ssize_t, plain=cython.longlong, program=cython.longlong, place=cython.longlong, trusted=cython.bint, port=cython.int, service=cython.int)
     cdef Py_ssize_t _class_of(self, bint outbound, int basis, int protocol, int version, object remote, unsigned int local_port, unsigned int remote_port, int icmp_type, unsigned long long subject, unsigned long long names, bint loopback, object local) except -2
-    cdef object _identify(self, Py_ssize_t subject)
     cdef Py_ssize_t _class_id(self, object found) except -2
     @cython.locals(outcome=cython.ulonglong, reason=cython.ulonglong)
     cdef int _store(self, Py_ssize_t slot, unsigned long long subject, unsigned long long number, unsigned long long names) except -1

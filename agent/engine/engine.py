@@ -12,6 +12,7 @@ Never: files, clocks (time is the packet's), wire formats.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Hashable
 
 from agent.attribution.chain import Attribution
 from agent.datapath.datapath import Datapath
@@ -37,14 +38,14 @@ from agent.datapath.layout import (
     PACKETS_REPLY,
     WAS_CUT,
 )
-from agent.engine.classify import DNS_PORT, Classification, classify, essential
+from agent.engine.classify import DNS_PORT, Classification, classify, essential, subject_key
 from agent.engine.direction import Directions
 from agent.engine.essentials import DHCP, DISCOVERY, DNS, LISTENER, Essentials, needs_inspection
 from agent.engine.events import EventSink, FlowEvent
 from agent.engine.names import NameTable
 from agent.model.address import Address
 from agent.model.moment import format_time
-from agent.model.protocols import ICMP, ICMPV6, TCP, WITH_PORTS
+from agent.model.protocols import ICMP, ICMPV6, TCP, UDP, WITH_PORTS
 from agent.model.subject import UNATTRIBUTED, Subject
 from agent.model.vocabulary import Direction, DirectionBasis, FlowEnd, Reason, Verdict
 from agent.policy.effective import EffectivePolicy, Filter, FlowFacts
@@ -105,12 +106,18 @@ class Engine:
         self.policies: dict[int, EffectivePolicy] = {}
         self.classes: list[Classification] = []
         self.class_ids: dict[Classification, int] = {}
-        self.identities: list[int] = []
-        self.identity_numbers: dict[object, int] = {}
+        self.filtering = False
+        self.programs: list[int] = []
+        self.program_numbers: dict[Hashable, int] = {}
+        self.places: list[int] = []
+        self.place_numbers: dict[int, int] = {}
+        self.cloud_names: dict[int, tuple[bool, bool]] = {}
         self.name_sets: list[tuple[str, ...]] = [()]
         self.name_ids: dict[tuple[str, ...], int] = {(): 0}
-        self.cache: dict[object, int] = {}
+        self.cache: dict[Hashable, int] = {}
         self.services: dict[int, int] = {}
+        self.tcp_services = array("H")
+        self.udp_services = array("H")
         self.groups: dict[tuple[int, int, int], tuple[int, int]] = {}
         # Counters, all of them by small numbers: classifications, subjects, verdict * 32 + reason.
         self.class_counts = array("Q", bytes(8 * 3 * 64))
@@ -141,6 +148,12 @@ class Engine:
         )
         self.cache = {}
         self.services = {}
+        self.tcp_services = array("H", bytes(2 * 65536))
+        self.udp_services = array("H", bytes(2 * 65536))
+        self.programs, self.program_numbers = [], {}
+        self.places, self.place_numbers = [], {}
+        self.cloud_names = {}
+        self.filtering = len(policy.filters) > 0
         for port in policy.cloud.tls_ports | policy.cloud.crl_ports:
             self._interesting(TCP, port)
         for protocol in (6, 17):
@@ -154,7 +167,11 @@ class Engine:
 
     def _interesting(self, protocol: int, number: int) -> None:
         """Flows to this port (or of this ICMP type) may be the cloud channel's or an essential service's."""
-        self.services.setdefault(protocol << 16 | number, len(self.services) + 1)
+        chosen = self.services.setdefault(protocol << 16 | number, len(self.services) + 1)
+        if protocol == TCP:
+            self.tcp_services[number] = chosen
+        elif protocol == UDP:
+            self.udp_services[number] = chosen
 
     # The datapath's questions ------------------------------------------------------------------------------------
 
@@ -337,27 +354,38 @@ class Engine:
         loopback: bool,
         local: int,
     ) -> int:
-        """Number of the flow's classification. The key holds all that `classify` may look at for such a flow.
+        """Number of the flow's classification, cached by all that `classify` can tell apart.
 
-        A flow to a port that neither the cloud channel nor an essential service uses depends on direction, remote
-        interval and subject alone; that is nearly every flow.
+        A flow to a port that neither the cloud channel nor an essential service uses depends on its direction and on
+        which filters its remote and its subject pass; that is nearly every flow.
         """
         policy = self.policy
         assert policy is not None
-        identity = self.identities[subject] if subject < len(self.identities) else self._identify(subject)
         trusted = basis < GUESSES or self.trust_guesses
         port = icmp_type if icmp_type >= 0 else (remote_port if outbound else local_port)
-        service = self.services.get(protocol << 16 | port, 0)
-        interval = self.table.interval(version, remote) if policy.filters else 0
-        key: object
-        if service == 0 and not loopback:
-            key = ((identity << 24) | interval) << 2 | (2 if trusted else 0) | (1 if outbound else 0)
+        if protocol == 6:
+            service = self.tcp_services[port]
+        elif protocol == 17:
+            service = self.udp_services[port]
         else:
-            key = (
-                identity, interval, trusted, outbound, service, names, loopback,
-                self.edges.interval(version, remote), self._group(version, local),
-                Address(version, remote) in self.essentials.resolvers if service else False,
-            )  # fmt: skip
+            service = self.services.get(protocol << 16 | port, 0)
+        program = -1
+        if subject < len(self.programs):
+            program = self.programs[subject]
+        if program < 0:
+            program = self._program(subject)
+        place = 0
+        if self.filtering:
+            interval = self.table.interval(version, remote)
+            place = -1
+            if interval < len(self.places):
+                place = self.places[interval]
+            if place < 0:
+                place = self._place(interval)
+        plain = ((program << 20) | place) << 2 | (2 if trusted else 0) | (1 if outbound else 0)
+        key: Hashable = plain
+        if service or loopback:
+            key = self._special_key(plain, service, loopback, version, remote, local, names)
         number = self.cache.get(key)
         if number is not None:
             return number
@@ -380,13 +408,39 @@ class Engine:
         self.cache[key] = number
         return number
 
-    def _identify(self, subject: int) -> int:
-        """Number of what a policy can see of a subject: many processes are one program."""
-        while len(self.identities) <= subject:
-            one = self.subjects[len(self.identities)]
-            facts = (one.canonical_image, one.services, one.package_family_name, one.package_known, one.confidence)
-            self.identities.append(self.identity_numbers.setdefault(facts, len(self.identity_numbers)))
-        return self.identities[subject]
+    def _special_key(
+        self, key: int, service: int, loopback: bool, version: int, remote: int, local: int, names: int
+    ) -> tuple[object, ...]:
+        """The key of a flow that may be the cloud channel's, an essential service's, or the host's own."""
+        named = self.cloud_names.get(names)
+        policy = self.policy
+        if named is None:
+            assert policy is not None
+            found = self.name_sets[names]
+            named = self.cloud_names[names] = (
+                any(policy.cloud.tls_name(name) for name in found),
+                any(name in policy.cloud.crl_names for name in found),
+            )
+        resolver = Address(version, remote) in self.essentials.resolvers
+        edge = self.edges.matching(None, self.edges.interval(version, remote), UNATTRIBUTED)
+        return (key, service, loopback, edge, self._group(version, local), named, resolver)
+
+    def _program(self, subject: int) -> int:
+        """Number of what the policy can tell of a subject: thousands of processes are a few programs to it."""
+        assert self.policy is not None
+        key = subject_key(self.policy, self.table, self.subjects[subject])
+        program = self.program_numbers.setdefault(key, len(self.program_numbers))
+        self.programs += [-1] * (subject + 1 - len(self.programs))
+        self.programs[subject] = program
+        return program
+
+    def _place(self, interval: int) -> int:
+        """Number of the set of filters whose remotes hold an interval: thousands of intervals are a few places."""
+        mask = self.table.masks(None, interval, UNATTRIBUTED)[1]
+        place = self.place_numbers.setdefault(mask, len(self.place_numbers))
+        self.places += [-1] * (interval + 1 - len(self.places))
+        self.places[interval] = place
+        return place
 
     def _class_id(self, found: Classification) -> int:
         number = self.class_ids.get(found)

@@ -10,7 +10,7 @@ Knows what the open questions and transactions are. Never: flows' verdicts, rule
 from __future__ import annotations
 
 from agent.engine.messages import Dhcp, parse_dhcp4, parse_dhcp6
-from agent.engine.names import Answer, NameTable, Question, parse_dns
+from agent.engine.names import Answer, NameTable, Question, parse_dns, read_addresses
 from agent.model.address import Address
 from agent.model.protocols import ICMPV6, UDP
 from agent.policy.effective import CloudChannel, EffectivePolicy
@@ -67,7 +67,7 @@ class Essentials:
             return None
         essential = asked and resolver and policy.dns == "cloud_names" and policy.isolated
         if resolver and (essential or allowed):
-            self.names.learn(parsed, now)
+            self.names.learn(parsed.question.name, read_addresses(message, parsed), now)
         return DNS if essential else None
 
     def answered(self, flow: int, message: bytes, now: int) -> bool:

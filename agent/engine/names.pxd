@@ -7,6 +7,7 @@ cdef int A, CNAME, AAAA, IN, MAX_RECORDS, MAX_POINTERS
 cpdef object parse_dns(bytes message)
 @cython.locals(flags=cython.int, questions=cython.int, answers=cython.int, kind=cython.int, at=cython.Py_ssize_t, plain=cython.bint)
 cdef object _parse(bytes message)
+cpdef object read_addresses(bytes message, object answer)
 @cython.locals(kind=cython.int, group=cython.int, size=cython.Py_ssize_t, number=cython.int)
 cdef object _addresses(bytes message, Py_ssize_t at, int records, object asked)
 @cython.locals(size=cython.int, pointers=cython.int, length=cython.int, end=cython.Py_ssize_t)

@@ -9,7 +9,7 @@ a channel cut by a five-second record would flap.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from agent.model.address import Address, canonical_address
@@ -41,11 +41,13 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An answer to `question`: the addresses its CNAME chain leads to, with the least time to live on the way."""
+    """An answer to `question`. Its addresses are read only if it turns out that somebody asked (`read_addresses`)."""
 
     question: Question
-    addresses: tuple[tuple[Address, int], ...]
-    """(address, seconds)."""
+    at: int
+    """Where the answer records begin."""
+    records: int
+    """How many there are; 0 for an error, which answers but teaches nothing."""
 
 
 def parse_dns(message: bytes) -> Question | Answer | None:
@@ -72,9 +74,15 @@ def _parse(message: bytes) -> Question | Answer | None:
     question = Question(message[0] << 8 | message[1], name, kind, plain)
     if not flags & 0x8000:
         return question
-    if flags & 0x000F:  # an error teaches no addresses, but it answers
-        return Answer(question, ())
-    return Answer(question, _addresses(message, at + 4, min(answers, MAX_RECORDS), name))
+    return Answer(question, at + 4, 0 if flags & 0x000F else min(answers, MAX_RECORDS))
+
+
+def read_addresses(message: bytes, answer: Answer) -> tuple[tuple[Address, int], ...]:
+    """(address, seconds to live) of each address that the CNAME chain from the question's name leads to."""
+    try:
+        return _addresses(message, answer.at, answer.records, answer.question.name)
+    except (IndexError, ValueError):
+        return ()
 
 
 def _addresses(message: bytes, at: int, records: int, asked: str) -> tuple[tuple[Address, int], ...]:
@@ -183,10 +191,9 @@ class NameTable:
             return None
         return pending[1]
 
-    def learn(self, answer: Answer, now: int) -> None:
-        """Take in the addresses of an answer that passed."""
-        name = answer.question.name
-        for address, seconds in answer.addresses:
+    def learn(self, name: str, addresses: Iterable[tuple[Address, int]], now: int) -> None:
+        """Take in the (address, seconds) of an answer that passed, to a question for `name`."""
+        for address, seconds in addresses:
             names = self._names.get(address)
             if names is None:
                 if len(self._names) >= MAX_ADDRESSES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from operator import itemgetter
 
 from agent.engine.engine import IPV6, Engine
 from agent.model.address import Address
@@ -76,9 +77,7 @@ def process_rows(engine: Engine) -> list[ProcessRow]:
 
 def denied_remotes(engine: Engine) -> list[tuple[Address, int, int]]:
     """(remote, packets, bytes) of the remotes that lost most."""
-    most = heapq.nsmallest(
-        TOP_DENIED, engine.denied_remotes.items(), key=lambda item: (-(item[1] >> 64), -(item[1] & M64), item[0])
-    )
+    most = heapq.nlargest(TOP_DENIED, engine.denied_remotes.items(), key=itemgetter(1))  # of equals the earlier
     return [(_address(remote), counts >> 64, counts & M64) for remote, counts in most]
 
 

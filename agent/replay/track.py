@@ -128,8 +128,6 @@ class Track:
     def finish(self) -> None:
         """Every live flow gets its record, and the outputs their names."""
         self.engine.finish()
-        if self.path.fragments.overflows:
-            self.engine.faults["fragment_table_full"] = self.path.fragments.overflows
         if self.writer is not None:
             self.writer.close()
         if self.split is not None:
@@ -206,8 +204,12 @@ class Track:
         if self.path.isolated or self.isolation.intervals:
             found += self._isolation_warnings()
         found += [(name, f"fault {name} acted {count:,} times") for name, count in sorted(engine.faults.items())]
-        if self.world.attribution is not None and self.world.attribution.failures:
-            found.append(("attribution_failed", f"attribution failed {self.world.attribution.failures:,} times"))
+        attribution = self.world.attribution
+        if attribution is not None:
+            found += attribution.warnings
+            if attribution.failures:
+                text = f"a source failed {attribution.failures:,} times ({attribution.first_failure}): owners unknown"
+                found.append(("attribution_failed", text))
         return found
 
     def _isolation_warnings(self) -> list[tuple[str, str]]:
