@@ -42,6 +42,8 @@ cdef class Datapath:
     cdef unsigned long long flow_mark
     cdef unsigned long long class_mark
     cdef public unsigned long long previous_flow, previous_meta
+    cdef unsigned long long told
+    cdef bint untold
 
     @cython.locals(position=cython.Py_ssize_t, ahead=cython.Py_ssize_t, first=cython.Py_ssize_t, now=cython.ulonglong, base=cython.Py_ssize_t, bits=cython.ulonglong, length=cython.ulonglong, outcome=cython.int, place=cython.int)
     cpdef Py_ssize_t process(self, unsigned long long[::1] records, Py_ssize_t start, Py_ssize_t count) except -1
@@ -59,6 +61,7 @@ cdef class Datapath:
     cdef Py_ssize_t _find_turned(self, unsigned long long tail) except -2
     @cython.locals(header=Header, flows=FlowTable, key=cython.ulonglong, slot=cython.Py_ssize_t)
     cdef Py_ssize_t _new_flow(self, bint out, unsigned long long tail, bint loopback, int flag) except -3
+    cdef int _tell(self) except -1
     cdef bint _judge_anew(self, Py_ssize_t slot) except -1
     cdef Py_ssize_t _inspected(self, Py_ssize_t slot, bint out) except -2
     cdef int _without_flow(self, int reason) except -1

@@ -45,6 +45,7 @@ from agent.datapath.layout import (
     UDP_UNREPLIED,
     UNDECODABLE,
 )
+from agent.model.errors import AgentError
 
 RECORD_WORDS = 5
 NO_TIME = 1 << 34
@@ -72,6 +73,9 @@ class Authoriser(Protocol):
 
     def inspect(self, slot: int, out: bool) -> int:
         """The outcome (verdict | reason << 2 | classification << 8) of this packet alone, -1 for the flow's."""
+
+    def tell(self) -> None:
+        """Nothing more ends at this packet: what did so may be told of, in order of the flows' ids."""
 
     def failed(self, place: str, error: Exception) -> None:
         """A bug was caught by the last guard."""
@@ -120,6 +124,8 @@ class Datapath:
         self.class_mark = 0
         self.previous_flow = 0
         self.previous_meta = 0
+        self.told = 0  # of the flows that ended
+        self.untold = False
 
     # Set-up -------------------------------------------------------------------------------------------------
 
@@ -306,16 +312,21 @@ class Datapath:
                     out = True
         if slot < 0 or (flows.meta(slot) >> 40) != self.generation:
             if self.isolated and not out and self._related():
+                self._tell()
                 return (RELATED << 2) | 1
             if slot < 0:
-                slot = self._new_flow(out, tail, loopback, flag)
+                # Between two ends of ours the initiator is the local one, whichever way the capture saw the packet go.
+                slot = self._new_flow(out, tail, loopback, 0 if both else flag)
                 if slot == -1:
                     self.engine.fault("flow_table_full", "no flow could make room for another")
                     return self._without_flow(FLOW_TABLE_FULL)
                 if slot < 0:
                     return self._without_flow(POLICY_ERROR)
-            elif not self._judge_anew(slot):
-                return self._without_flow(POLICY_ERROR)
+            else:
+                judged_anew = self._judge_anew(slot)
+                self._tell()
+                if not judged_anew:
+                    return self._without_flow(POLICY_ERROR)
         meta = flows.meta(slot)
         reply = out != ((meta & OUTBOUND) != 0)
         datagram = None
@@ -377,6 +388,7 @@ class Datapath:
             slot = flows.insert(
                 header.destination_high, header.destination_low, header.source_high, header.source_low, key, self.now
             )
+        self._tell()
         if slot < 0:
             return -1
         if header.protocol == 6:
@@ -395,15 +407,27 @@ class Datapath:
             flows.set_flag(slot, LOOPBACK)
         try:
             self.engine.authorise(slot, out, flag, loopback)
+        except AgentError:
+            raise  # an output that cannot be written, not a bug
         except Exception as error:  # noqa: BLE001 - the last guard: a bug must not open or stop the path
             self.engine.failed("authorise", error)
             flows.remove(slot)
             return -2
         return slot
 
+    def _tell(self) -> int:
+        if self.untold or self.flows.ended != self.told:
+            self.untold = False
+            self.told = self.flows.ended
+            self.engine.tell()
+        return 0
+
     def _judge_anew(self, slot: int) -> bool:
+        self.untold = True
         try:
             self.engine.reauthorise(slot)
+        except AgentError:
+            raise
         except Exception as error:  # noqa: BLE001 - the last guard, as above
             self.engine.failed("reauthorise", error)
             return False
@@ -513,7 +537,9 @@ class Datapath:
         slot = datagram.slot
         if (flows.meta(slot) >> 40) != self.generation:
             datagram.outcome = -1
-            if not self._judge_anew(slot):
+            judged_anew = self._judge_anew(slot)
+            self._tell()
+            if not judged_anew:
                 return self._without_flow(POLICY_ERROR)
         meta = flows.meta(slot)
         outcome = meta & 0x7F

@@ -144,6 +144,7 @@ class FlowTable:
         self.hand = 0
         self.created = 0
         self.evicted = 0
+        self.ended = 0
         self.heads = array("q", [-1, -1, -1, -1])
         self.tails = array("q", [-1, -1, -1, -1])
 
@@ -303,6 +304,7 @@ class FlowTable:
 
     def end(self, slot: int, end: int) -> int:
         """Have the flow's record written, then forget it."""
+        self.ended += 1
         if self.listener is not None:
             self.listener.ended(slot, end)
         self.remove(slot)

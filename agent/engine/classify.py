@@ -104,6 +104,8 @@ def _cloud_channel(
     """Allowed: the channel. Denied: an agent or unknown process that may not use it. None: not its matter."""
     if facts.protocol != TCP or facts.direction is not Direction.OUTBOUND or not facts.direction_trusted:
         return None
+    if facts.remote_port not in policy.cloud.tls_ports and facts.remote_port not in policy.cloud.crl_ports:
+        return None
     destination = _cloud_destination(policy, facts)
     if process_known(subject):
         if not is_agent(policy, subject):

@@ -6,7 +6,7 @@ from agent.datapath.headers cimport Header
 
 cdef int APART_BYTES, APART_PACKETS, AUTHORISED_AT, BYTES, BYTES_REPLY, FIRST_SEEN, FLOW_ID, LAST_SEEN, NAMES, OWNER
 cdef int PACKETS, PACKETS_REPLY
-cdef unsigned long long AGENT_DENIED, INSPECT, LOOPBACK, M32, OPENED, OUTBOUND, WAS_CUT
+cdef unsigned long long SPECIAL, AGENT_DENIED, INSPECT, LOOPBACK, M32, OPENED, OUTBOUND, WAS_CUT
 cdef int CUT, REAUTHORISED, NO_END, CLOUD, GUESSES, SYN, SYN_ACK, FLAGS, MAX_CACHED, MAX_GROUPS, DNS_PORT
 
 
@@ -15,11 +15,12 @@ cdef class Engine:
     cdef public FlowTable flows
     cdef public Datapath datapath
     cdef public object attribution, names, essentials, directions, sink, policy, table, edges
-    cdef public bint filtering, trust_guesses, reauthorises, all_events, complete
+    cdef public bint filtering, trust_guesses, reauthorises, all_events, complete, holding
     cdef public unsigned long long multicast_reply
     cdef public object enforcement
-    cdef public list programs, places, subjects, classes, name_sets
-    cdef public dict program_numbers, place_numbers, cloud_names, policies, class_ids, name_ids, cache, services, groups, denied_remotes, faults
+    cdef public list programs, places, cloud_names, edge_places, subjects, classes, name_sets, held
+    cdef public dict program_facts, program_numbers, place_numbers, edge_numbers, policies, class_ids, name_ids, cache, services, groups, denied_remotes, faults
+    cdef int dns_service
     cdef unsigned short[::1] tcp_services, udp_services
     cdef public unsigned long long[::1] class_counts, class_outcomes, subject_counts, flow_outcomes
     cdef public unsigned long long guesses, attributed, unattributed, cut, counterfactual, agent_denied, cloud_last
@@ -34,6 +35,8 @@ cdef class Engine:
     cpdef ended(self, Py_ssize_t slot, int end)
     @cython.locals(interval=cython.Py_ssize_t, plain=cython.longlong, program=cython.longlong, place=cython.longlong, trusted=cython.bint, port=cython.int, service=cython.int)
     cdef Py_ssize_t _class_of(self, bint outbound, int basis, int protocol, int version, object remote, unsigned int local_port, unsigned int remote_port, int icmp_type, unsigned long long subject, unsigned long long names, bint loopback, object local) except -2
+    @cython.locals(named=cython.longlong, interval=cython.Py_ssize_t, edge=cython.longlong, bits=cython.longlong)
+    cdef object _special_key(self, unsigned long long plain, unsigned long long service, bint loopback, int version, object remote, object local, Py_ssize_t names)
     cdef Py_ssize_t _class_id(self, object found) except -2
     @cython.locals(outcome=cython.ulonglong, reason=cython.ulonglong)
     cdef int _store(self, Py_ssize_t slot, unsigned long long subject, unsigned long long number, unsigned long long names) except -1

@@ -59,12 +59,17 @@ MAX_CACHED = 1_000_000
 MAX_GROUPS = 4096
 IPV6 = 1 << 128
 AGENT_DENIED = 1 << 7
+SPECIAL = 1 << 62  # apart from all plain keys
 
 _DIRECTIONS = (Direction.INBOUND, Direction.OUTBOUND)
 _BASES = tuple(DirectionBasis)
 _REASONS = tuple(Reason)
 _VERDICTS = tuple(Verdict)
 _ENDS = tuple(FlowEnd)
+
+
+def _flow_id(event: FlowEvent) -> int:
+    return event.flow_id
 
 
 class Engine:
@@ -111,7 +116,11 @@ class Engine:
         self.program_numbers: dict[Hashable, int] = {}
         self.places: list[int] = []
         self.place_numbers: dict[int, int] = {}
-        self.cloud_names: dict[int, tuple[bool, bool]] = {}
+        self.program_facts: dict[Hashable, int] = {}
+        self.cloud_names: list[int] = []
+        self.edge_places: list[int] = []
+        self.edge_numbers: dict[int, int] = {}
+        self.dns_service = 0
         self.name_sets: list[tuple[str, ...]] = [()]
         self.name_ids: dict[tuple[str, ...], int] = {(): 0}
         self.cache: dict[Hashable, int] = {}
@@ -133,6 +142,8 @@ class Engine:
         self.agent_denied = 0
         self.cloud_last = 0
         self.faults: dict[str, int] = {}
+        self.held: list[FlowEvent] = []  # records of flows that ended at the packet in work
+        self.holding = self.sink is not None
 
     # Policy -------------------------------------------------------------------------------------------------
 
@@ -152,12 +163,15 @@ class Engine:
         self.udp_services = array("H", bytes(2 * 65536))
         self.programs, self.program_numbers = [], {}
         self.places, self.place_numbers = [], {}
-        self.cloud_names = {}
+        self.program_facts = {}
+        self.cloud_names = []
+        self.edge_places, self.edge_numbers = [], {}
         self.filtering = len(policy.filters) > 0
         for port in policy.cloud.tls_ports | policy.cloud.crl_ports:
             self._interesting(TCP, port)
         for protocol in (6, 17):
             self._interesting(protocol, DNS_PORT)
+        self.dns_service = self.udp_services[DNS_PORT]
         for service in policy.essential:
             for protocol in service.protocols:
                 for number in service.remote_ports | service.icmp_types:
@@ -209,10 +223,6 @@ class Engine:
             owner = self.attribution.resolve(protocol, version, local, local_port, remote, remote_port, now, hint)
             if owner is not None:
                 subject = owner.subject_id
-        if subject:
-            self.attributed += 1
-        else:
-            self.unattributed += 1
         if opening:
             outbound = out
             basis = 0
@@ -224,8 +234,6 @@ class Engine:
                 protocol, out, header.source_port, header.destination_port, header.tcp_flags, header.icmp_type,
                 flag, known, self._other_half(protocol, out),
             )  # fmt: skip
-            if basis >= GUESSES:
-                self.guesses += 1
         names = 0
         if len(self.names):
             names = self._names_of(Address(version, remote), now)
@@ -241,6 +249,12 @@ class Engine:
             )  # fmt: skip
         flows.set_direction(slot, outbound, basis)
         self._store(slot, subject, number, names)
+        if subject:
+            self.attributed += 1
+        else:
+            self.unattributed += 1
+        if basis >= GUESSES:
+            self.guesses += 1
         may_need = remote_port == DNS_PORT or local_port == 68 or local_port == 546 or protocol == 58
         if may_need and not loopback and needs_inspection(protocol, version, local_port, remote_port, header.icmp_type):
             flows.set_flag(slot, INSPECT)
@@ -298,7 +312,9 @@ class Engine:
             port = header.destination_port if out else header.source_port
             if port == DNS_PORT:
                 flow = self.flows.word(slot, FLOW_ID)
-                service = self.essentials.judge_dns(policy, flow, remote, out, header.message(), allowed, now)
+                # Who asks for a name of the channel needs no fragments: what follows could be anything.
+                message = b"" if out and header.fragment else header.message()
+                service = self.essentials.judge_dns(policy, flow, remote, out, message, allowed, now)
             else:
                 version = header.version
                 service = self.essentials.judge_dhcp(policy, version, remote, out, header.message(), allowed, now)
@@ -309,6 +325,17 @@ class Engine:
             return -1
         number = self._class_id(essential(service))
         return 1 | (int(Reason.ESSENTIAL) << 2) | (number << 8)
+
+    def tell(self) -> None:
+        """What ended at one packet is told by flow id: the order in which it was found says nothing."""
+        held = self.held
+        if not held or self.sink is None:
+            return
+        if len(held) > 1:
+            held.sort(key=_flow_id)
+        for event in held:
+            self.sink.flow(event)
+        held.clear()
 
     def failed(self, place: str, error: Exception) -> None:
         """A bug the last guard caught: counted and told, never hidden."""
@@ -335,6 +362,8 @@ class Engine:
 
     def finish(self) -> None:
         """The run is over: every live flow gets its record."""
+        self.tell()
+        self.holding = False  # the datapath ends them by id
         self.datapath.finish()
 
     # Classification ------------------------------------------------------------------------------------------------
@@ -409,27 +438,54 @@ class Engine:
         return number
 
     def _special_key(
-        self, key: int, service: int, loopback: bool, version: int, remote: int, local: int, names: int
-    ) -> tuple[object, ...]:
+        self, plain: int, service: int, loopback: bool, version: int, remote: int, local: int, names: int
+    ) -> Hashable:
         """The key of a flow that may be the cloud channel's, an essential service's, or the host's own."""
-        named = self.cloud_names.get(names)
+        named = self.cloud_names[names] if names < len(self.cloud_names) else -1
+        if named < 0:
+            named = self._cloud_name(names)
+        interval = self.edges.interval(version, remote)
+        edge = self.edge_places[interval] if interval < len(self.edge_places) else -1
+        if edge < 0:
+            edge = self._edge(interval)
+        bits = named
+        if loopback:
+            bits |= 4
+        if self._group(version, local):
+            bits |= 8
+        if service == self.dns_service and Address(version, remote) in self.essentials.resolvers:
+            bits |= 16
+        if plain >> 40 or service >> 8 or edge >> 8:
+            return (plain, service, edge, bits)  # a policy of unheard-of size
+        return (((plain << 8 | service) << 8 | edge) << 5 | bits) + SPECIAL
+
+    def _cloud_name(self, names: int) -> int:
+        """1: a name set of the channel on its TLS ports, 2: on its CRL ports, 3: both, 0: neither."""
         policy = self.policy
-        if named is None:
-            assert policy is not None
-            found = self.name_sets[names]
-            named = self.cloud_names[names] = (
-                any(policy.cloud.tls_name(name) for name in found),
-                any(name in policy.cloud.crl_names for name in found),
-            )
-        resolver = Address(version, remote) in self.essentials.resolvers
-        edge = self.edges.matching(None, self.edges.interval(version, remote), UNATTRIBUTED)
-        return (key, service, loopback, edge, self._group(version, local), named, resolver)
+        assert policy is not None
+        found = self.name_sets[names]
+        tls = any(policy.cloud.tls_name(name) for name in found)
+        crl = any(name in policy.cloud.crl_names for name in found)
+        self.cloud_names += [-1] * (names + 1 - len(self.cloud_names))
+        self.cloud_names[names] = (1 if tls else 0) | (2 if crl else 0)
+        return self.cloud_names[names]
+
+    def _edge(self, interval: int) -> int:
+        """Number of the set of networks of the channel and the essential services that hold an interval."""
+        mask = self.edges.masks(None, interval, UNATTRIBUTED)[1]
+        self.edge_places += [-1] * (interval + 1 - len(self.edge_places))
+        self.edge_places[interval] = self.edge_numbers.setdefault(mask, len(self.edge_numbers))
+        return self.edge_places[interval]
 
     def _program(self, subject: int) -> int:
         """Number of what the policy can tell of a subject: thousands of processes are a few programs to it."""
-        assert self.policy is not None
-        key = subject_key(self.policy, self.table, self.subjects[subject])
-        program = self.program_numbers.setdefault(key, len(self.program_numbers))
+        one = self.subjects[subject]
+        facts = (one.canonical_image, one.services, one.package_family_name, one.package_known, one.confidence)
+        program = self.program_facts.get(facts, -1)
+        if program < 0:
+            assert self.policy is not None
+            key = subject_key(self.policy, self.table, one)
+            program = self.program_facts[facts] = self.program_numbers.setdefault(key, len(self.program_numbers))
         self.programs += [-1] * (subject + 1 - len(self.programs))
         self.programs[subject] = program
         return program
@@ -610,7 +666,11 @@ class Engine:
         event.first_seen = flows.word(slot, FIRST_SEEN)
         event.last_seen = flows.word(slot, LAST_SEEN)
         event.end = _ENDS[end] if end >= 0 else None
-        self.sink.flow(event)  # type: ignore[union-attr]  # callers ask for a sink first
+        if self.holding and kind == "flow":
+            self.held.append(event)
+        else:
+            self.tell()
+            self.sink.flow(event)  # type: ignore[union-attr]  # callers ask for a sink first
         return 0
 
     def policy_of(self, generation: int) -> EffectivePolicy:

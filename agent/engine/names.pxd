@@ -1,12 +1,13 @@
 # C types of names.py. What is not named here stays a Python object.
 cimport cython
 
-cdef int A, CNAME, AAAA, IN, MAX_RECORDS, MAX_POINTERS
+cdef int A, CNAME, AAAA, OPT, IN, MAX_RECORDS, MAX_POINTERS
 
 
 cpdef object parse_dns(bytes message)
 @cython.locals(flags=cython.int, questions=cython.int, answers=cython.int, kind=cython.int, at=cython.Py_ssize_t, plain=cython.bint)
 cdef object _parse(bytes message)
+cdef bint _ends(bytes message, Py_ssize_t at, int additional) except -1
 cpdef object read_addresses(bytes message, object answer)
 @cython.locals(kind=cython.int, group=cython.int, size=cython.Py_ssize_t, number=cython.int)
 cdef object _addresses(bytes message, Py_ssize_t at, int records, object asked)

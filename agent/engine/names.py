@@ -24,7 +24,7 @@ MAX_NAMES = 16
 MAX_RECORDS = 256
 MAX_POINTERS = 32
 
-A, CNAME, AAAA = 1, 5, 28
+A, CNAME, AAAA, OPT = 1, 5, 28, 41
 IN = 1
 FOREVER = 1 << 63
 
@@ -70,11 +70,21 @@ def _parse(message: bytes) -> Question | Answer | None:
     if at + 4 > len(message) or message[at + 2] << 8 | message[at + 3] != IN:
         return None
     kind = message[at] << 8 | message[at + 1]
-    plain = answers == 0 and message[8] | message[9] | message[10] == 0 and message[11] <= 1 and flags & 0x000F == 0
+    plain = answers == 0 and message[8] | message[9] | message[10] == 0 and flags & 0x000F == 0
+    plain = plain and _ends(message, at + 4, message[11])
     question = Question(message[0] << 8 | message[1], name, kind, plain)
     if not flags & 0x8000:
         return question
     return Answer(question, at + 4, 0 if flags & 0x000F else min(answers, MAX_RECORDS))
+
+
+def _ends(message: bytes, at: int, additional: int) -> bool:
+    """True if nothing follows the question but the one EDNS record that the header counts."""
+    if additional == 0:
+        return at == len(message)
+    if additional > 1 or at + 11 > len(message) or message[at] != 0 or message[at + 1] << 8 | message[at + 2] != OPT:
+        return False
+    return at + 11 + (message[at + 9] << 8 | message[at + 10]) == len(message)
 
 
 def read_addresses(message: bytes, answer: Answer) -> tuple[tuple[Address, int], ...]:
@@ -149,8 +159,8 @@ def _name(message: bytes, at: int) -> tuple[str, int]:
         at += size
     joined = b".".join(labels)
     if joined.count(b".") != len(labels) - 1 and labels:
-        # A dot inside a label must not look like a label boundary.
-        joined = b".".join([label.replace(b".", b"\\.") for label in labels])
+        # A dot inside a label must not look like a label boundary: written as RFC 1035 section 5.1 has it.
+        joined = b".".join([label.replace(b".", b"\\046") for label in labels])
     # latin-1 keeps every byte apart.
     return joined.lower().decode("latin-1"), at if end < 0 else end
 
