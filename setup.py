@@ -12,6 +12,7 @@ COMPILED = [
     "agent.datapath.headers",
     "agent.datapath.flows",
     "agent.datapath.datapath",
+    "agent.engine.events",
     "agent.engine.direction",
     "agent.engine.essentials",
     "agent.engine.names",

@@ -33,6 +33,7 @@ COMPILED = (
     "agent.engine.direction",
     "agent.engine.engine",
     "agent.engine.essentials",
+    "agent.engine.events",
     "agent.engine.names",
     "agent.sinks.lines",
 )

@@ -182,7 +182,9 @@ class Datapath:
                 self._look_ahead(records, first, ahead)
             base = position * RECORD_WORDS
             bits = records[base + 3]
-            now = self.now if bits & NO_TIME else records[base]
+            now = records[base]
+            if bits & NO_TIME and now == 0:
+                now = self.now  # the last one of the capture before
             if now < self.begin or now >= self.until:
                 if self.marking:
                     self.marks[2 * position + 1] = FOREVER

@@ -3,6 +3,7 @@ cimport cython
 from agent.datapath.datapath cimport Datapath
 from agent.datapath.flows cimport FlowTable
 from agent.datapath.headers cimport Header
+from agent.engine.events cimport FlowEvent
 
 cdef int APART_BYTES, APART_PACKETS, AUTHORISED_AT, BYTES, BYTES_REPLY, FIRST_SEEN, FLOW_ID, LAST_SEEN, NAMES, OWNER
 cdef int PACKETS, PACKETS_REPLY
@@ -49,7 +50,7 @@ cdef class Engine:
     cdef int _count_class(self, Py_ssize_t number, unsigned long long packets, unsigned long long octets) except -1
     @cython.locals(flows=FlowTable, remote=object)
     cdef int _count_denied(self, Py_ssize_t slot, unsigned long long packets, unsigned long long octets) except -1
-    @cython.locals(flows=FlowTable, meta=cython.ulonglong, key=cython.ulonglong, owner=cython.ulonglong, protocol=cython.int, version=cython.int, verdict=cython.Py_ssize_t, reason=cython.Py_ssize_t, number=cython.Py_ssize_t)
+    @cython.locals(event=FlowEvent, flows=FlowTable, meta=cython.ulonglong, key=cython.ulonglong, owner=cython.ulonglong, protocol=cython.int, version=cython.int, verdict=cython.Py_ssize_t, reason=cython.Py_ssize_t, number=cython.Py_ssize_t)
     cdef int _emit(self, Py_ssize_t slot, object kind, int end) except -1
     @cython.locals(wide=object)
     cdef object _wide(self, unsigned long long high, unsigned long long low)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Hashable
+from dataclasses import replace
 
 from agent.attribution.chain import Attribution
 from agent.datapath.datapath import Datapath
@@ -530,9 +531,13 @@ class Engine:
         apart = flows.extra_word(slot, APART_PACKETS)
         if apart and verdict == 0:
             if apart < flows.word(slot, PACKETS) + flows.word(slot, PACKETS_REPLY):
-                return 2, int(Reason.ESSENTIAL), number
+                return 2, int(Reason.ESSENTIAL), self._mixed_class(slot, number)
             return 1, int(Reason.ESSENTIAL), self._apart_class(slot)
         return verdict, reason, number
+
+    def _mixed_class(self, slot: int, number: int) -> int:
+        """The flow's own classification, with the service that let some of its packets through."""
+        return self._class_id(replace(self.classes[number], service=self.classes[self._apart_class(slot)].service))
 
     def _apart_class(self, slot: int) -> int:
         """The essential service whose messages were judged apart, from the flow's tuple."""

@@ -11,6 +11,7 @@ An IPv4-mapped IPv6 address is IPv4, and a scope id is dropped: nobody downstrea
 from __future__ import annotations
 
 import socket
+import sys
 from typing import NamedTuple
 
 _MAPPED_PREFIX = 0xFFFF
@@ -85,9 +86,20 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def format_address(version: int, value: int) -> str:
-    """Text of an address; IPv6 as RFC 5952 has it, alike on every platform (inet_ntop differs between them)."""
+    """Text of an address; IPv6 as RFC 5952 has it, alike on every platform."""
     if version == 4:
-        return f"{value >> 24}.{value >> 16 & 255}.{value >> 8 & 255}.{value & 255}"
+        return socket.inet_ntoa(value.to_bytes(4, "big"))
+    if value >> 32 in _DOTTED or sys.platform == "win32":
+        return _format_ipv6(value)
+    return socket.inet_ntop(socket.AF_INET6, value.to_bytes(16, "big"))
+
+
+_DOTTED = frozenset({0, _MAPPED_PREFIX})
+"""Upper 96 bits of addresses that inet_ntop writes with an IPv4 tail, on some platforms."""
+
+
+def _format_ipv6(value: int) -> str:
+    """RFC 5952 by hand, for what platforms write differently; the tests hold the two against each other."""
     groups = [value >> shift & 0xFFFF for shift in range(112, -16, -16)]
     best_start, best_length, start = -1, 1, -1
     for index, group in enumerate([*groups, 1]):

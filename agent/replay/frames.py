@@ -75,6 +75,10 @@ class Frames:
             seen += batch.count
         return list(self._ahead)
 
+    def cut(self) -> None:
+        """Nothing more is read: next() gives what was looked ahead, then ends."""
+        self._source = iter(())
+
     @property
     def interfaces(self) -> list[Interface]:
         """Interfaces declared so far, over all captures opened."""

@@ -19,6 +19,7 @@ LOOK_AHEAD = 10_000
 SHARE = 0.9
 """The part of the IP packets that one address must be in to be taken for the device's."""
 RECORD_WORDS = 5
+IP, CUT = 0, 3  # what Header.decode says of a frame whose addresses are known
 _M32 = 0xFFFFFFFF
 _CANDIDATES = 5
 
@@ -50,12 +51,14 @@ def survey(batches: Iterable[tuple[int, Batch]]) -> Sightings:
                 return seen
             base = number * RECORD_WORDS
             lengths, bits = batch.records[base + 2], batch.records[base + 3]
-            if header.decode(batch.records[base + 1], lengths >> 32, bits & 0xFFFF) in (0, 3):
-                _note(seen, header, (bits >> 32) & 3 or header.link_direction)
+            status = header.decode(batch.records[base + 1], lengths >> 32, bits & 0xFFFF)
+            if status in (IP, CUT):
+                _note(seen, header, (bits >> 32) & 3 or header.link_direction, status == IP)
     return seen
 
 
-def _note(seen: Sightings, header: Header, flag: int) -> None:
+def _note(seen: Sightings, header: Header, flag: int, whole: bool) -> None:
+    """`whole`: ports and message are this packet's; of a cut one only the addresses are."""
     version = header.version
     source = Address(version, (header.source_high << 64) | header.source_low)
     destination = Address(version, (header.destination_high << 64) | header.destination_low)
@@ -67,7 +70,7 @@ def _note(seen: Sightings, header: Header, flag: int) -> None:
         seen.macs.setdefault(header.source_mac(), {})[source] = None
         if flag == 2:
             seen.outbound[source] = None
-    if header.protocol == 17 and 53 in (header.source_port, header.destination_port):
+    if whole and header.protocol == 17 and 53 in (header.source_port, header.destination_port):
         _note_dns(seen, header, source, destination)
 
 

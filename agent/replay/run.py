@@ -44,6 +44,10 @@ def run(options: ReplayOptions, progress: ProgressCallback | None = None) -> Rep
     return _Run(options, progress).run()
 
 
+class _Interrupted(KeyboardInterrupt):
+    """Ctrl-C came while the run was waiting for its input."""
+
+
 class _Run:
     """One run and everything it holds open."""
 
@@ -57,6 +61,9 @@ class _Run:
         self.rows: list[CaptureRow] = []
         self.comparison: Comparison | None = None
         self.stop = threading.Event()
+        self.looking = True
+        self.reading = False
+        self.interrupted = False
         self.started = time.monotonic()
 
     def run(self) -> ReplayResult:
@@ -83,14 +90,16 @@ class _Run:
                 signal.signal(signal.SIGINT, previous)
 
     def _catch_interrupts(self) -> Callable[[int, FrameType | None], object] | int | None:
-        """Ctrl-C ends the run after the batch in work, so that every output is whole."""
+        """Ctrl-C ends the run after the batch in work, or the wait for the next: every output is whole."""
         if threading.current_thread() is not threading.main_thread():
             return None
 
         def interrupted(_number: int, _frame: FrameType | None) -> None:
-            if self.stop.is_set():
-                raise KeyboardInterrupt  # the input stalls: whoever asks twice does not want to wait for it
-            self.stop.set()
+            self.interrupted = True
+            if not self.looking:
+                self.stop.set()  # what was only looked at is judged yet
+            if self.reading:
+                raise _Interrupted  # a pipe may stall for ever
 
         return signal.signal(signal.SIGINT, interrupted)
 
@@ -99,14 +108,36 @@ class _Run:
     def _look(self) -> int:
         """Settle local addresses and resolvers; returns the time of the first packet."""
         world = self.world
-        ahead = self.frames.look_ahead(1)
+        ahead = self._look_ahead(1)
         if world.local_basis == "none":
             self._find_local()
         if not world.resolvers:
             self._find_resolvers()
-        if not ahead or not ahead[0][1].count:
-            return 0
-        return ahead[0][1].records[0]
+        self.looking = False
+        if self.interrupted:
+            self.frames.cut()
+        timed = (batch.time(number) for _, batch in ahead for number in range(batch.count) if batch.has_time(number))
+        return next(timed, 0)
+
+    def _look_ahead(self, packets: int) -> list[tuple[int, Batch]]:
+        """Up to so many packets, those that came before an interrupt."""
+        try:
+            self.reading = True
+            return self.frames.look_ahead(0 if self.interrupted else packets)
+        except _Interrupted:
+            self.reading = False
+            return self.frames.look_ahead(0)
+        finally:
+            self.reading = False
+
+    def _next(self) -> tuple[int, Batch] | None:
+        try:
+            self.reading = True
+            return self.frames.next()
+        except _Interrupted:
+            return None
+        finally:
+            self.reading = False
 
     def _find_local(self) -> None:
         """In the order of contract.md: interfaces, attribution, outbound frames, look-ahead."""
@@ -117,7 +148,7 @@ class _Run:
             if found:
                 world.local_exact, world.local_basis = list(found), basis
                 return
-        seen = survey(self.frames.look_ahead(LOOK_AHEAD))
+        seen = survey(self._look_ahead(LOOK_AHEAD))
         if seen.outbound:
             world.local_exact, world.local_basis = list(seen.outbound), "outbound_frames"
         elif seen.packets:
@@ -128,7 +159,7 @@ class _Run:
         world = self.world
         local = set(world.local_exact)
         networks = world.local_networks
-        pairs = survey(self.frames.look_ahead(LOOK_AHEAD)).resolvers
+        pairs = survey(self._look_ahead(LOOK_AHEAD)).resolvers
         found = [
             server
             for client, server in pairs
@@ -165,7 +196,7 @@ class _Run:
         self.rows = [CaptureRow(path=capture.path) for capture in self.frames.captures]
         left = FOREVER if options.limit is None else options.limit
         pace = _Pace(options.speed, self.stop)
-        while left > 0 and not self.stop.is_set() and (item := self.frames.next()) is not None:
+        while left > 0 and not self.stop.is_set() and (item := self._next()) is not None:
             number, batch = item
             before = tracks[0].totals()
             for track in tracks:
@@ -212,7 +243,7 @@ class _Run:
             elif capture.refused is not None:
                 row.errors = (capture.refused,)
                 warnings.append(("capture_refused", capture.refused))
-        summary = tracks[0].summary(self.rows, warnings, interrupted=self.stop.is_set())
+        summary = tracks[0].summary(self.rows, warnings, interrupted=self.interrupted)
         comparison = None
         if self.comparison is not None:
             comparison = self.comparison.result(
@@ -221,7 +252,7 @@ class _Run:
         return ReplayResult(
             summary=summary,
             comparison=comparison,
-            interrupted=self.stop.is_set(),
+            interrupted=self.interrupted,
             elapsed=time.monotonic() - self.started,
             engine=engine_kind(),
             faults=tracks[0].faults(),

@@ -62,11 +62,11 @@ class Track:
         if options.release_at is not None:
             self._events.append((options.release_at.resolve(first), "release"))
         self._events.sort()
-        self.path.stop_at = self._events[0][0] if self._events else FOREVER
+        self.path.stop_at = _clock(self._events[0][0]) if self._events else FOREVER
         if options.time_from is not None:
-            self.path.begin = options.time_from.resolve(first)
+            self.path.begin = _clock(options.time_from.resolve(first))
         if options.time_to is not None:
-            self.path.until = options.time_to.resolve(first) + 1
+            self.path.until = _clock(options.time_to.resolve(first) + 1)
 
     # Packets --------------------------------------------------------------------------------------------------------
 
@@ -86,7 +86,7 @@ class Track:
                 self.isolation.isolate(self.options.mode, self.options.use_exclusions, moment, moment)
             else:
                 self.isolation.release(moment, moment)
-            self.path.stop_at = self._events[0][0] if self._events else FOREVER
+            self.path.stop_at = _clock(self._events[0][0]) if self._events else FOREVER
         if self.split is not None:
             self._write_packets(batch, start, end)
 
@@ -127,6 +127,10 @@ class Track:
 
     def finish(self) -> None:
         """Every live flow gets its record, and the outputs their names."""
+        attribution = self.world.attribution
+        if attribution is not None and attribution.failures:
+            self.engine.fault("attribution_failed", attribution.first_failure or "")
+            self.engine.faults["attribution_failed"] = attribution.failures
         self.engine.finish()
         if self.writer is not None:
             self.writer.close()
@@ -203,13 +207,14 @@ class Track:
             )
         if self.path.isolated or self.isolation.intervals:
             found += self._isolation_warnings()
-        found += [(name, f"fault {name} acted {count:,} times") for name, count in sorted(engine.faults.items())]
         attribution = self.world.attribution
         if attribution is not None:
             found += attribution.warnings
-            if attribution.failures:
-                text = f"a source failed {attribution.failures:,} times ({attribution.first_failure}): owners unknown"
-                found.append(("attribution_failed", text))
+        for name, count in sorted(engine.faults.items()):
+            text = f"fault {name} acted {count:,} times"
+            if name == "attribution_failed" and attribution is not None:
+                text = f"a source failed {count:,} times ({attribution.first_failure}): owners unknown"
+            found.append((name, text))
         return found
 
     def _isolation_warnings(self) -> list[tuple[str, str]]:
@@ -232,6 +237,11 @@ class Track:
             )
             found.append(("cloud_channel_unreachable", f"{why}: the device may be cut off from its release"))
         return found
+
+
+def _clock(moment: int) -> int:
+    """A moment on the packets' clock, which has 64 bits: an RFC 3339 time may lie before 1970 or after 2554."""
+    return min(max(moment, 0), FOREVER)
 
 
 def _not_evaluable(policy: EffectivePolicy, facts: frozenset[str]) -> list[tuple[str, str]]:

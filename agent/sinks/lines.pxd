@@ -1,5 +1,6 @@
 # C types of lines.py.
 cimport cython
+from agent.engine.events cimport FlowEvent
 
 cdef class LineRenderer:
     cdef dict seconds
@@ -16,7 +17,7 @@ cdef class LineRenderer:
         last_text=str, tail=str, icmp=str, community=str, line=str, enforcement=str,
         end_json=str,
     )
-    cpdef bytes flow(self, object event)
+    cpdef bytes flow(self, FlowEvent event)
 
     @cython.locals(fraction=cython.long, prefix=str)
     cdef str time(self, object ns)
@@ -28,10 +29,10 @@ cdef class LineRenderer:
     cdef str names_json(self, tuple names)
 
     @cython.locals(known=tuple)
-    cdef str process(self, object event)
+    cdef str process(self, FlowEvent event)
 
     @cython.locals(known=tuple)
-    cdef str why(self, object event)
+    cdef str why(self, FlowEvent event)
 
     @cython.locals(protocol=cython.int)
-    cdef str icmp_community(self, object event, bytes local, bytes remote)
+    cdef str icmp_community(self, FlowEvent event, bytes local, bytes remote)
