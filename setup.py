@@ -17,6 +17,7 @@ COMPILED = [
     "agent.engine.essentials",
     "agent.engine.names",
     "agent.engine.engine",
+    "agent.sinks.community",
     "agent.sinks.lines",
 ]
 

@@ -35,6 +35,7 @@ COMPILED = (
     "agent.engine.essentials",
     "agent.engine.events",
     "agent.engine.names",
+    "agent.sinks.community",
     "agent.sinks.lines",
 )
 """Modules that are compiled where a C compiler exists."""

@@ -13,7 +13,7 @@ cdef class LineRenderer:
     cdef str policy_json
 
     @cython.locals(
-        protocol=cython.int, event_type=str, local=tuple, remote=tuple, timestamp_text=str, first_text=str,
+        protocol=cython.int, event_type=str, local=tuple, remote=str, remote_packed=bytes, timestamp_text=str, first_text=str,
         last_text=str, tail=str, icmp=str, community=str, line=str, enforcement=str,
         end_json=str,
     )

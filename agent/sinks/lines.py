@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from agent.model.address import format_address
 from agent.model.moment import format_time
 from agent.model.protocols import ICMP, ICMPV6, protocol_name
 from agent.model.subject import Subject
@@ -151,7 +152,9 @@ class LineRenderer:
         enforcement: str = event.enforcement
         verdict = event.verdict
         local = self.address(event.local)
-        remote = self.address(event.remote)
+        remote_address = event.remote
+        remote = format_address(remote_address[0], remote_address[1])
+        remote_packed = remote_address[1].to_bytes(4 if remote_address[0] == 4 else 16, "big")
         timestamp_text = self.time(timestamp)
         first_text = timestamp_text if first_seen == timestamp else self.time(first_seen)
         last_text = first_text if last_seen == first_seen else self.time(last_seen)
@@ -162,9 +165,9 @@ class LineRenderer:
 
         icmp = ""
         if event.icmp_type is None:
-            community = community_id(protocol, local[1], remote[1], local_port, remote_port)
+            community = community_id(protocol, local[1], remote_packed, local_port, remote_port)
         else:
-            community = self.icmp_community(event, local[1], remote[1])
+            community = self.icmp_community(event, local[1], remote_packed)
             code = "null" if event.icmp_code is None else str(int(event.icmp_code))
             icmp = f'"icmp_type":{int(event.icmp_type)},"icmp_code":{code},'
         if event.attempted is None:
@@ -180,7 +183,7 @@ class LineRenderer:
             f'"flow_id":{event.flow_id},"authorisation":{event.authorisation},'
             f'"community_id":"{community}{_PROTOCOLS[protocol]}{directions[basis]}'
             f'{local[0]}","port":{"null" if local_port is None else local_port}}},'
-            f'"remote":{{"ip":"{remote[0]}","port":{"null" if remote_port is None else remote_port},'
+            f'"remote":{{"ip":"{remote}","port":{"null" if remote_port is None else remote_port},'
             f'"names":{self.names_json(event.names)}}},'
             f'{icmp}"process":{self.process(event)}{_VERDICTS[verdict][event.reason]}{self.why(event)}'
             f'{self.policy_json}{event.packets_original},"reply":{event.packets_reply}}},'
@@ -205,7 +208,7 @@ class LineRenderer:
         return f"{prefix}{fraction // 1000:06d}Z"
 
     def address(self, address: Address) -> tuple[str, bytes]:
-        """Text and packed form."""
+        """Text and packed form of a local address: there are few. Remote ones are not worth remembering."""
         known = self.addresses.get(address)
         if known is None:
             if len(self.addresses) >= _CACHED:
