@@ -185,13 +185,13 @@ class Datapath:
             now = records[base]
             if bits & NO_TIME and now == 0:
                 now = self.now  # the last one of the capture before
-            if now < self.begin or now >= self.until:
+            if now < self.begin or now > self.until:
                 if self.marking:
                     self.marks[2 * position + 1] = FOREVER
                 position += 1
                 continue
             if not bits & NO_TIME:
-                if now >= self.stop_at:
+                if now >= self.stop_at and self.stop_at != FOREVER:
                     return position
                 self.now = now
                 if now < self.earliest:

@@ -550,6 +550,8 @@ class FlowTable:
         self.words[base + BYTES_REPLY] = 0
         self.words[base + AUTHORISED_AT] = now
         self.words[base + FIRST_SEEN] = now
+        if now > self.words[base + LAST_SEEN]:
+            self.words[base + LAST_SEEN] = now
         base = slot * EXTRA
         self.extra[base] &= M32 << 32
         self.extra[base + APART_PACKETS] = 0

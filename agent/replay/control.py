@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from agent.engine.engine import Engine
 from agent.isolation.machine import Action, Choice, Device, Instruction, Notice, step
-from agent.isolation.transitions import RUNNING, Command, Event
+from agent.isolation.transitions import RUNNING, Command, Event, State
 from agent.model.moment import format_time
 from agent.model.vocabulary import Mode
 from agent.policy.effective import EffectivePolicy
@@ -41,6 +41,8 @@ class Isolation:
         """The policy of the isolation, once there was one."""
         self.intervals: list[list[int]] = []
         """[from, to] in ns of each isolation; the last one's end is open while it is -1."""
+        self.released_free = False
+        """A release came while nothing was isolated: it succeeded and changed nothing."""
         self._compile = compile_policy
         self._released = released_policy
         self._device = Device()
@@ -81,6 +83,8 @@ class Isolation:
             self.intervals[-1][1] = now_ns
             self._install(self._released(self._next()), at)
         elif command in _REPORTS:
+            free = command is Command.REPORT_UNCHANGED and self._device.state is State.RELEASED
+            self.released_free = self.released_free or free
             self._report(instruction, now_ns)
 
     def _next(self) -> int:

@@ -29,12 +29,16 @@ class Sightings:
     """What the first packets show of addresses."""
 
     packets: int = 0
+    loopback: int = 0
+    """Packets from a loopback address to another."""
     present: Counter[Address] = field(default_factory=Counter)
     """Packets that an address is an end of."""
     outbound: dict[Address, None] = field(default_factory=dict)
     """Sources of frames that the capture flags as outbound, in order."""
     macs: dict[int, dict[Address, None]] = field(default_factory=dict)
     """Sources by their MAC."""
+    talked: set[tuple[Address, Address]] = field(default_factory=set)
+    """(source, destination) of the packets."""
     questions: set[tuple[Address, Address, int, str]] = field(default_factory=set)
     resolvers: dict[tuple[Address, Address], None] = field(default_factory=dict)
     """(client, server) pairs in which a DNS question was answered, in order."""
@@ -63,6 +67,8 @@ def _note(seen: Sightings, header: Header, flag: int, whole: bool) -> None:
     source = Address(version, (header.source_high << 64) | header.source_low)
     destination = Address(version, (header.destination_high << 64) | header.destination_low)
     seen.packets += 1
+    seen.talked.add((source, destination))
+    seen.loopback += _loopback(source) and _loopback(destination)
     for address in {source, destination}:
         if _usable(address):
             seen.present[address] += 1
@@ -84,6 +90,10 @@ def _note_dns(seen: Sightings, header: Header, source: Address, destination: Add
             seen.resolvers[destination, source] = None
 
 
+def _loopback(address: Address) -> bool:
+    return address.value >> 24 == 127 if address.version == 4 else address.value == 1
+
+
 def _usable(address: Address) -> bool:
     """False for unspecified, loopback, multicast and broadcast addresses."""
     value = address.value
@@ -93,7 +103,13 @@ def _usable(address: Address) -> bool:
 
 
 def infer(seen: Sightings) -> tuple[Address, ...]:
-    """The one address in SHARE of the packets and those that share its MAC. Raises UsageError listing candidates."""
+    """The one address in SHARE of the packets and those that share its MAC. Raises UsageError listing candidates.
+
+    Whoever it talks to over the wire is another host, whatever MAC a tap or tunnel wrote: two ends taken for ours would
+    make their traffic loopback, which passes.
+    """
+    if seen.loopback == seen.packets:
+        return ()  # whose they are can be told without addresses
     busiest = seen.present.most_common(2)
     enough = [address for address, count in busiest if count >= SHARE * seen.packets]
     tied = len(busiest) == 2 and busiest[0][1] == busiest[1][1]
@@ -110,5 +126,5 @@ def infer(seen: Sightings) -> tuple[Address, ...]:
     found = {first: None}
     for mac, sources in seen.macs.items():
         if mac and first in sources:
-            found |= sources
+            found |= {one: None for one in sources if not {(one, first), (first, one)} & seen.talked}
     return tuple(found)

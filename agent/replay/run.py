@@ -57,7 +57,10 @@ class _Run:
         self.options = options
         self.progress = progress
         self.world: World = load_world(options)
-        self.frames = Frames(expand(options.captures), merge=options.merge)
+        captures = expand(options.captures)
+        if not captures:
+            raise UsageError(f"{', '.join(options.captures)}: no files in there; give captures or a folder of captures")
+        self.frames = Frames(captures, merge=options.merge)
         self.rows: list[CaptureRow] = []
         self.comparison: Comparison | None = None
         self.stop = threading.Event()
@@ -67,12 +70,14 @@ class _Run:
         self.started = time.monotonic()
 
     def run(self) -> ReplayResult:
+        options = self.options
         previous = self._catch_interrupts()
         tracks: list[Track] = []
         gc.freeze()  # a run makes millions of values and no cycles: looking for them costs a fifth of its time
         gc.disable()
         try:
             first = self._look()
+            _check_moments(options, first)
             tracks = self._tracks(first)
             self._judge(tracks)
             for track in tracks:
@@ -86,13 +91,16 @@ class _Run:
             gc.enable()
             gc.unfreeze()
             self.frames.close()
-            if previous is not None:
-                signal.signal(signal.SIGINT, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
-    def _catch_interrupts(self) -> Callable[[int, FrameType | None], object] | int | None:
-        """Ctrl-C ends the run after the batch in work, or the wait for the next: every output is whole."""
+    def _catch_interrupts(self) -> dict[int, Callable[[int, FrameType | None], object] | int | None]:
+        """Ctrl-C and a request to end stop the run after the batch in work, or the wait for the next.
+
+        So every output is whole. Returns the handlers there were before.
+        """
         if threading.current_thread() is not threading.main_thread():
-            return None
+            return {}
 
         def interrupted(_number: int, _frame: FrameType | None) -> None:
             self.interrupted = True
@@ -101,7 +109,7 @@ class _Run:
             if self.reading:
                 raise _Interrupted  # a pipe may stall for ever
 
-        return signal.signal(signal.SIGINT, interrupted)
+        return {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
 
     # Before the first packet ------------------------------------------------------------------------------------
 
@@ -109,6 +117,9 @@ class _Run:
         """Settle local addresses and resolvers; returns the time of the first packet."""
         world = self.world
         ahead = self._look_ahead(1)
+        refused = [capture.refused for capture in self.frames.captures if capture.refused is not None]
+        if len(refused) == len(self.frames.captures):
+            raise UsageError(f"{', '.join(self.options.captures)}: no capture in there; the first file: {refused[0]}")
         if world.local_basis == "none":
             self._find_local()
         if not world.resolvers:
@@ -257,6 +268,13 @@ class _Run:
             engine=engine_kind(),
             faults=tracks[0].faults(),
         )
+
+
+def _check_moments(options: ReplayOptions, first: int) -> None:
+    """Raises UsageError for a span that holds no moment."""
+    start, end = options.time_from, options.time_to
+    if start is not None and end is not None and start.resolve(first) > end.resolve(first):
+        raise UsageError("--to is before --from: exchange the two, or leave one out")
 
 
 def _capture_warnings(row: CaptureRow, links: dict[int, None]) -> list[tuple[str, str]]:

@@ -66,7 +66,7 @@ class Track:
         if options.time_from is not None:
             self.path.begin = _clock(options.time_from.resolve(first))
         if options.time_to is not None:
-            self.path.until = _clock(options.time_to.resolve(first) + 1)
+            self.path.until = _clock(options.time_to.resolve(first))
 
     # Packets --------------------------------------------------------------------------------------------------------
 
@@ -205,6 +205,13 @@ class Track:
                     f"{engine.counterfactual:,} denied flows have recorded answers that isolation would have prevented",
                 )
             )
+        if self._events:
+            waiting = " and ".join(f"--{action}-at" for _, action in self._events)
+            found.append(("never_reached", f"{waiting}: no packet is so late, so it never happened"))
+        if self.isolation.released_free:
+            found.append(("release_before_isolation", "--release-at came while the device was not isolated"))
+        if self.options.rules is not None and self.options.mode is Mode.FULL:
+            found.append(("rules_unused", "full isolation applies no exclusions: --mode selective uses the rules"))
         if self.path.isolated or self.isolation.intervals:
             found += self._isolation_warnings()
         attribution = self.world.attribution
