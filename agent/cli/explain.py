@@ -18,7 +18,7 @@ from agent.model.errors import UsageError
 from agent.model.image import expand_variables, map_device, posix_image, windows_image
 from agent.model.protocols import ICMP, ICMPV6, WITH_PORTS, parse_protocol, protocol_name
 from agent.model.subject import UNATTRIBUTED, Subject
-from agent.model.vocabulary import Confidence, Direction, Mode
+from agent.model.vocabulary import Confidence, Direction, Mode, Verdict
 from agent.policy.effective import EffectivePolicy, FlowFacts
 from agent.policy.match import Facts, effective_subject
 
@@ -67,13 +67,36 @@ def command(
     flow = _facts(direction, remote, protocol, local_port, icmp_type, name or (), described)
     subject = _subject(described, process, service, package)
     # No source is loaded, so none is complete: an unnamed process is one that nobody knows.
-    verdict = classify(policy, PolicyTable(policy.filters), flow, subject, complete=False)
-    answer = Answer(policy=policy, flow=flow, subject=subject, verdict=verdict, rows=_rows(policy, flow, subject))
+    own = _own(flow.remote, described)
+    verdict = classify(policy, PolicyTable(policy.filters), flow, subject, complete=False, loopback=own)
+    apart = None
+    if policy.isolated and not own and verdict.verdict is Verdict.DENY:
+        apart = _apart(flow)
+    answer = Answer(
+        policy=policy, flow=flow, subject=subject, verdict=verdict, rows=_rows(policy, flow, subject), apart=apart
+    )
     if as_json:
         emit_json(document(answer))
     else:
         show(parts(answer))
     return 0
+
+
+def _own(remote: Address, device: Device) -> bool:
+    """True for an address of the host itself: its traffic never leaves it."""
+    loopback = remote.value >> 24 == 127 if remote.version == 4 else remote.value == 1
+    return loopback or remote in device.addresses
+
+
+def _apart(flow: FlowFacts) -> str | None:
+    """The essential service that may let single messages of this flow through although the flow is denied."""
+    from agent.engine.essentials import DHCP, DISCOVERY, DNS, LISTENER, needs_inspection
+
+    if not needs_inspection(flow.protocol, flow.remote.version, flow.local_port, flow.remote_port, flow.icmp_type):
+        return None
+    if flow.protocol == ICMPV6:
+        return DISCOVERY if 133 <= flow.icmp_type <= 137 else LISTENER
+    return DNS if flow.remote_port == 53 else DHCP
 
 
 def _rows(policy: EffectivePolicy, flow: FlowFacts, subject: Subject) -> tuple[RuleRow, ...]:

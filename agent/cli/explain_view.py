@@ -29,6 +29,8 @@ class Answer:
     subject: Subject
     verdict: Classification
     rows: tuple[RuleRow, ...]
+    apart: str | None = None
+    """An essential service whose messages are judged one by one: some may pass although the flow is denied."""
 
 
 def document(answer: Answer) -> dict[str, Any]:
@@ -40,6 +42,7 @@ def document(answer: Answer) -> dict[str, Any]:
         "rules": list(verdict.rules),
         "service": verdict.service,
         "evidence": verdict.evidence,
+        "judged_apart": answer.apart,
         "near_misses": [
             {"rule": miss.rule, "condition": miss.condition, "state": miss.state.value} for miss in verdict.near_misses
         ],
@@ -98,6 +101,8 @@ def parts(answer: Answer) -> list[Table | Line]:
     for label, value in (("essential service", shown["service"]), ("evidence", shown["evidence"])):
         if value:
             lines.append(Line(text=f"{label}: {value}"))
+    if shown["judged_apart"]:
+        lines.append(Line(text=f"{shown['judged_apart']}: single messages of such a flow may pass, judged one by one"))
     if shown["conditions"]:
         lines.append(_rules_table(shown))
     elif shown["policy"]["mode"] == "full":

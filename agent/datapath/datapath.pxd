@@ -5,7 +5,7 @@ from agent.datapath.headers cimport Header
 
 cdef int FLOW_ID, OWNER
 cdef int IP, NOT_IP, UNREADABLE, CUT, FLAG_IN, FLAG_OUT, REMOTE, BY_PREFIX, EXACT, LOOPBACK_ADDRESS
-cdef int LINK, FOREIGN, NOT_ISOLATED, RELATED, UNDECODABLE, MARTIAN, FRAGMENT, FLOW_TABLE_FULL, POLICY_ERROR
+cdef int LINK, FOREIGN, NOT_ISOLATED, OWN_TRAFFIC, RELATED, UNDECODABLE, MARTIAN, FRAGMENT, FLOW_TABLE_FULL, POLICY_ERROR
 cdef int ICMP_FLOW, ICMPV6_FLOW, SCTP_FLOW, OTHER_FLOW, UDP_UNREPLIED, SUPERSEDED, TIMEOUT, END_OF_RUN
 cdef int RECORD_WORDS, MAX_MACS, AHEAD
 cdef unsigned long long INSPECT, LOOPBACK, OUTBOUND, REPLIED, M32, NO_TIME, FOREVER, SECOND
@@ -35,6 +35,7 @@ cdef class Datapath:
     cdef public unsigned long long generation
     cdef public bint isolated
     cdef bint deny_link
+    cdef public bint own_traffic
     cdef unsigned long long related_rate, related_tokens, related_at
     cdef public unsigned long long fail_flows
     cdef public bint marking
@@ -74,8 +75,8 @@ cdef class Datapath:
     @cython.locals(first=cython.ulonglong)
     cdef bint _group(self) except -1
     cdef int _unspecified(self, int flag) except -1
-    @cython.locals(header=Header, flows=FlowTable, slot=cython.Py_ssize_t, meta=cython.ulonglong, outcome=cython.int, out=cython.bint)
-    cdef int _later_fragment(self, unsigned long long length) except -1
+    @cython.locals(header=Header, flows=FlowTable, slot=cython.Py_ssize_t, meta=cython.ulonglong, outcome=cython.int, out=cython.bint, admitted=cython.bint)
+    cdef int _later_fragment(self, unsigned long long length, bint exempt) except -1
     @cython.locals(header=Header, quoted=Header, status=cython.int, key=cython.ulonglong, meta=cython.ulonglong, slot=cython.Py_ssize_t)
     cdef bint _related(self) except -1
     @cython.locals(full=cython.ulonglong, elapsed=cython.ulonglong)

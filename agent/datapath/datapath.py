@@ -35,6 +35,7 @@ from agent.datapath.layout import (
     NOT_ISOLATED,
     OTHER_FLOW,
     OUTBOUND,
+    OWN_TRAFFIC,
     OWNER,
     POLICY_ERROR,
     RELATED,
@@ -114,6 +115,7 @@ class Datapath:
         self.generation = 0
         self.isolated = False
         self.deny_link = False
+        self.own_traffic = True  # the setting loopback
         self.related_rate = 0
         self.related_tokens = 0
         self.related_at = 0
@@ -277,7 +279,7 @@ class Datapath:
             else:
                 loopback = source == destination
         if header.fragment == 2:
-            return self._later_fragment(length)
+            return self._later_fragment(length, loopback and self.own_traffic)
         out = source != REMOTE
         return self._flow_packet(out, out and destination != REMOTE, loopback, flag, length)
 
@@ -334,7 +336,7 @@ class Datapath:
         datagram = None
         if header.fragment == 1:
             datagram = self._datagram(slot)
-            if not self._first_fragment(datagram) and self.isolated:
+            if not self._first_fragment(datagram) and self.isolated and not (loopback and self.own_traffic):
                 return FRAGMENT << 2
         flows.count(slot, reply, length, self.now)
         if header.protocol == 6:
@@ -526,16 +528,18 @@ class Datapath:
         headers = header.payload - header.fragment_start
         return Datagram(slot, self.flows.word(slot, FLOW_ID), -1, self.now, headers, header.version == 6)
 
-    def _later_fragment(self, length: int) -> int:
+    def _later_fragment(self, length: int, exempt: bool) -> int:
+        """`exempt`: the host's own traffic, which is allowed before fragments are asked about."""
         header = self.header
         flows = self.flows
         datagram = self.fragments.later(self._fragment_key(), self.now)
         if datagram is not None and flows.flow_in(datagram.slot) != datagram.flow_id:
             datagram = None  # its flow has ended
-        if datagram is not None and not datagram.admit(header.fragment_offset, header.fragment_end) and self.isolated:
+        admitted = datagram is not None and datagram.admit(header.fragment_offset, header.fragment_end)
+        if not admitted and self.isolated and not exempt:
             return FRAGMENT << 2
         if datagram is None:
-            return (FRAGMENT << 2) if self.isolated else ((NOT_ISOLATED << 2) | 1)
+            return ((OWN_TRAFFIC if exempt else NOT_ISOLATED) << 2) | 1
         slot = datagram.slot
         if (flows.meta(slot) >> 40) != self.generation:
             datagram.outcome = -1

@@ -16,6 +16,7 @@ cdef class Header:
     cdef public bint link_loopback
     cdef Py_ssize_t mac_at
     cdef bint on_ethernet
+    cdef bint message_cut
     cdef public unsigned long long version
     cdef public unsigned long long source_high
     cdef public unsigned long long source_low

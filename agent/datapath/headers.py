@@ -63,6 +63,7 @@ class Header:
         self.payload = 0
         self.end = 0
         self.transport = 0
+        self.message_cut = False
         # Where the datapath notes what it found out about the frame before judging it.
         self.status = 0
         self.source_at = 0
@@ -188,9 +189,9 @@ class Header:
         return self.mac_at >= 6 and self.on_ethernet and self._mac(self.mac_at) == 0 and self._mac(self.mac_at - 6) == 0
 
     def message(self) -> bytes:
-        """The bytes behind the transport header of the last frame decoded, as far as they were captured."""
-        if self.payload >= self.end:
-            return b""
+        """The bytes behind the transport header of the frame; none if not all of them were captured."""
+        if self.payload >= self.end or self.message_cut:
+            return b""  # what was not captured could say anything
         return bytes(self.buffer[self.payload : self.end])
 
     def network(self, position: int, end: int, quoted: int) -> int:
@@ -314,6 +315,7 @@ class Header:
         self.payload = position
         self.transport = position
         self.end = stop
+        self.message_cut = stop < limit
         self.source_port = 0
         self.destination_port = 0
         self.tcp_flags = 0

@@ -49,6 +49,7 @@ SUPERSEDED = 7  # another connection took the tuple
 LINK = int(Reason.LINK)
 FOREIGN = int(Reason.FOREIGN)
 NOT_ISOLATED = int(Reason.NOT_ISOLATED)
+OWN_TRAFFIC = int(Reason.LOOPBACK)  # LOOPBACK is the flag
 RELATED = int(Reason.RELATED)
 UNDECODABLE = int(Reason.UNDECODABLE)
 MARTIAN = int(Reason.MARTIAN)

@@ -129,6 +129,7 @@ class Engine:
         self.tcp_services = array("H")
         self.udp_services = array("H")
         self.groups: dict[tuple[int, int, int], tuple[int, int]] = {}
+        self.answers: dict[int, int] = {}  # flows that answer what was sent to a group -> that flow's classification
         # Counters, all of them by small numbers: classifications, subjects, verdict * 32 + reason.
         self.class_counts = array("Q", bytes(8 * 3 * 64))
         self.class_outcomes = array("Q", bytes(8 * 64))
@@ -143,6 +144,7 @@ class Engine:
         self.agent_denied = 0
         self.cloud_last = 0
         self.faults: dict[str, int] = {}
+        self.adopted: dict[int, int] = {}  # flows that kept their verdict: the generation that gave it
         self.held: list[FlowEvent] = []  # records of flows that ended at the packet in work
         self.holding = self.sink is not None
 
@@ -177,7 +179,12 @@ class Engine:
             for protocol in service.protocols:
                 for number in service.remote_ports | service.icmp_types:
                     self._interesting(protocol, number)
+        for service in policy.essential:
+            if not service.remote_ports and not service.icmp_types:
+                for protocol in service.protocols:
+                    self._all_interesting(protocol)
         deny_link = policy.settings["link.other"] == "deny"
+        self.datapath.own_traffic = bool(policy.settings["loopback"])
         self.datapath.install(policy.generation, policy.isolated, deny_link)
 
     def _interesting(self, protocol: int, number: int) -> None:
@@ -187,6 +194,16 @@ class Engine:
             self.tcp_services[number] = chosen
         elif protocol == UDP:
             self.udp_services[number] = chosen
+
+    def _all_interesting(self, protocol: int) -> None:
+        """Likewise flows of a whole protocol; ports and types that are interesting by themselves keep their numbers."""
+        shared = len(self.services) + 1
+        for number in range(65536 if protocol in (TCP, UDP) else 256):
+            self.services.setdefault(protocol << 16 | number, shared)
+        for known, services in ((TCP, self.tcp_services), (UDP, self.udp_services)):
+            if protocol == known:
+                for number in range(65536):
+                    services[number] = self.services[protocol << 16 | number]
 
     # The datapath's questions ------------------------------------------------------------------------------------
 
@@ -232,24 +249,24 @@ class Engine:
             if owner is not None and protocol == 6:
                 known = False if owner.listening else owner.initiated
             outbound, basis = self.directions.decide(
-                protocol, out, header.source_port, header.destination_port, header.tcp_flags, header.icmp_type,
-                flag, known, self._other_half(protocol, out),
+                protocol, out, header.source_port, header.destination_port, header.tcp_flags,
+                header.icmp_type if icmp else -1, flag, known, self._other_half(protocol, out),
             )  # fmt: skip
         names = 0
         if len(self.names):
             names = self._names_of(Address(version, remote), now)
-        number = -1
-        if protocol == 17 and self.multicast_reply:
-            number = self._group_answer(slot, out, version, local, local_port, now)
-            if number >= 0:
-                outbound, basis = True, int(DirectionBasis.REPLY_SEEN)
-        if number < 0:
-            number = self._class_of(
-                outbound, basis, protocol, version, remote, local_port, remote_port, header.icmp_type if icmp else -1,
-                subject, names, loopback, local,
-            )  # fmt: skip
+        number = self._class_of(
+            outbound, basis, protocol, version, remote, local_port, remote_port, header.icmp_type if icmp else -1,
+            subject, names, loopback, local,
+        )  # fmt: skip
         flows.set_direction(slot, outbound, basis)
         self._store(slot, subject, number, names)
+        if protocol == 17 and self.multicast_reply and not out and self.class_outcomes[number] & 3 == 0:
+            answered = self._group_answer(out, version, local, local_port, now)
+            if answered >= 0 and len(self.answers) < MAX_GROUPS:
+                # Judged packet by packet: an answer in time opens nothing for what follows it.
+                self.answers[flows.word(slot, FLOW_ID)] = answered
+                flows.set_flag(slot, INSPECT)
         if subject:
             self.attributed += 1
         else:
@@ -270,6 +287,7 @@ class Engine:
         policy = self.policy
         assert policy is not None
         if not self.reauthorises:
+            self.adopted.setdefault(flows.word(slot, FLOW_ID), flows.generation(slot))
             flows.adopt(slot, policy.generation)
             return
         meta = flows.meta(slot)
@@ -311,8 +329,10 @@ class Engine:
             allowed = (self.flows.meta(slot) & 3) == 1
             remote = self._remote(slot)
             port = header.destination_port if out else header.source_port
+            flow = self.flows.word(slot, FLOW_ID)
+            if flow in self.answers:
+                return self._answer(slot, out, now)
             if port == DNS_PORT:
-                flow = self.flows.word(slot, FLOW_ID)
                 # Who asks for a name of the channel needs no fragments: what follows could be anything.
                 message = b"" if out and header.fragment else header.message()
                 service = self.essentials.judge_dns(policy, flow, remote, out, message, allowed, now)
@@ -321,11 +341,26 @@ class Engine:
                 service = self.essentials.judge_dhcp(policy, version, remote, out, header.message(), allowed, now)
         else:
             source = Address(6, self._wide(header.source_high, header.source_low))
-            service = self.essentials.judge_discovery(policy, header.icmp_type, header.hop_limit, source)
+            service = self.essentials.judge_discovery(
+                policy, header.icmp_type, header.hop_limit, source, header.fragment != 0
+            )
         if service is None:
             return -1
         number = self._class_id(essential(service))
         return 1 | (int(Reason.ESSENTIAL) << 2) | (number << 8)
+
+    def _answer(self, slot: int, out: bool, now: int) -> int:
+        """The outcome of a packet from whoever answered what this host sent to a group: the group flow's, in time."""
+        flows = self.flows
+        key = flows.word(slot, 4)
+        version = (key >> 16) & 255
+        local = flows.word(slot, 1)
+        if version == 6:
+            local = self._wide(flows.word(slot, 0), flows.word(slot, 1))
+        number = self._group_answer(out, version, local, key >> 48, now)
+        if number < 0 or number != self.answers[flows.word(slot, FLOW_ID)]:
+            return -1
+        return (self.class_outcomes[number] & 0x7F) | (number << 8)
 
     def tell(self) -> None:
         """What ended at one packet is told by flow id: the order in which it was found says nothing."""
@@ -345,14 +380,32 @@ class Engine:
     def ended(self, slot: int, end: int) -> None:
         """The flow table lets a flow go."""
         self._record(slot, end)
+        if self.adopted:
+            self.adopted.pop(self.flows.word(slot, FLOW_ID), None)
         meta = self.flows.meta(slot)
+        if self.flows.authorisations(slot) == 1 and self._unused(slot):
+            return
         verdict = meta & 3
         reason = (meta >> 2) & 31
         if self.flows.extra_word(slot, APART_PACKETS) != 0:
             verdict, reason, _ = self._verdict(slot)
+        if self.answers:
+            self.answers.pop(self.flows.word(slot, FLOW_ID), None)
         self.flow_outcomes[verdict * 32 + reason] += 1
         if verdict == 0 and (meta & WAS_CUT) != 0:
             self.cut += 1
+
+    def _unused(self, slot: int) -> bool:
+        """True for a flow none of whose packets was judged (a refused first fragment): it counts nowhere."""
+        if self.flows.word(slot, PACKETS) + self.flows.word(slot, PACKETS_REPLY) > 0:
+            return False
+        if self.flows.word(slot, OWNER) >> 32:
+            self.attributed -= 1
+        else:
+            self.unattributed -= 1
+        if (self.flows.meta(slot) >> 12) & 15 >= GUESSES:
+            self.guesses -= 1
+        return True
 
     def fault(self, name: str, text: str) -> None:
         """A named exception policy acted: counted always, told once per name."""
@@ -530,9 +583,11 @@ class Engine:
         number = flows.word(slot, OWNER) & M32
         apart = flows.extra_word(slot, APART_PACKETS)
         if apart and verdict == 0:
+            let = self._apart_class(slot)
+            reason = (self.class_outcomes[let] >> 2) & 31
             if apart < flows.word(slot, PACKETS) + flows.word(slot, PACKETS_REPLY):
-                return 2, int(Reason.ESSENTIAL), self._mixed_class(slot, number)
-            return 1, int(Reason.ESSENTIAL), self._apart_class(slot)
+                return 2, reason, self._mixed_class(slot, number)
+            return 1, reason, let
         return verdict, reason, number
 
     def _mixed_class(self, slot: int, number: int) -> int:
@@ -540,7 +595,10 @@ class Engine:
         return self._class_id(replace(self.classes[number], service=self.classes[self._apart_class(slot)].service))
 
     def _apart_class(self, slot: int) -> int:
-        """The essential service whose messages were judged apart, from the flow's tuple."""
+        """The class of the packets judged apart: an answer's, else an essential service's, from the flow's tuple."""
+        answered = self.answers.get(self.flows.word(slot, FLOW_ID))
+        if answered is not None:
+            return answered
         key = self.flows.word(slot, 4)
         if (key >> 24) & 255 == ICMPV6:
             kind = (self.flows.extra_word(slot, NAMES) >> 8) & 255
@@ -657,7 +715,10 @@ class Engine:
         event.near_miss_count = found.near_miss_count
         event.service = found.service
         event.evidence = found.evidence
-        event.policy = self.policy_of(flows.generation(slot))
+        generation = flows.generation(slot)
+        if self.adopted:
+            generation = self.adopted.get(event.flow_id, generation)
+        event.policy = self.policy_of(generation)
         event.enforcement = self.enforcement
         event.packets_original = flows.word(slot, PACKETS)
         event.packets_reply = flows.word(slot, PACKETS_REPLY)
@@ -727,7 +788,7 @@ class Engine:
             self.groups[version, local, local_port] = (slot, self.flows.word(slot, FLOW_ID))
         return 0
 
-    def _group_answer(self, slot: int, out: bool, version: int, local: int, local_port: int, now: int) -> int:
+    def _group_answer(self, out: bool, version: int, local: int, local_port: int, now: int) -> int:
         """The classification of the flow to a group that this packet answers in time, else -1."""
         if out or not self.groups:
             return -1

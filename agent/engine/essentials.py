@@ -20,6 +20,7 @@ _ASKABLE = frozenset({1, 5, 28, 64, 65})  # A, CNAME, AAAA, SVCB, HTTPS: what a 
 _TRANSACTION_LIFETIME = 60_000_000_000
 _MAX_TRANSACTIONS = 256
 _MAX_NAMES = 4096
+_MAX_SERVERS = _MAX_RESOLVERS = 64
 _BROADCAST = Address(4, 0xFFFFFFFF)
 _DHCP6_SERVERS = Address(6, 0xFF020000_00000000_00000000_00010002)
 _CLIENT_PORTS = {4: (68, 67), 6: (546, 547)}
@@ -32,6 +33,10 @@ def needs_inspection(protocol: int, version: int, local_port: int, remote_port: 
     return protocol == ICMPV6 and (130 <= icmp_type <= 137 or icmp_type == 143)
 
 
+def _link_local(address: Address) -> bool:
+    return address.value >> 118 == 0xFE80 >> 6
+
+
 class Essentials:
     """The open questions and transactions of one device."""
 
@@ -41,6 +46,8 @@ class Essentials:
         self.resolvers = resolvers
         self.open_questions = 0
         """Questions for names outside the cloud channel that an open DNS policy let through."""
+        self.learned_resolvers: list[Address] = []
+        """Those that DHCP handed out beyond the configured ones, in order."""
         self._transactions: dict[tuple[int, int], int] = {}
         self._servers: set[Address] = set()
         self._admitted: dict[str, bool] = {}
@@ -66,7 +73,7 @@ class Essentials:
         if asked is None:
             return None
         essential = asked and resolver and policy.dns == "cloud_names" and policy.isolated
-        if resolver and (essential or allowed):
+        if resolver and (essential or allowed) and self.names.first_answer(flow, parsed.question):
             self.names.learn(parsed.question.name, read_addresses(message, parsed), now)
         return DNS if essential else None
 
@@ -108,8 +115,13 @@ class Essentials:
         if not (allowed or switched_on):
             return None
         if parsed.confirms:
-            self._servers.add(remote)
-            self.resolvers.update(parsed.resolvers)
+            del self._transactions[version, parsed.transaction]  # whoever answers now was not asked
+            if len(self._servers) < _MAX_SERVERS:
+                self._servers.add(remote)
+            for resolver in parsed.resolvers:
+                if resolver not in self.resolvers and len(self.resolvers) < _MAX_RESOLVERS:
+                    self.resolvers.add(resolver)
+                    self.learned_resolvers.append(resolver)
         return DHCP if switched_on else None
 
     def _remember(self, version: int, message: Dhcp, now: int) -> None:
@@ -118,13 +130,20 @@ class Essentials:
         self._transactions[version, message.transaction] = now
 
     @staticmethod
-    def judge_discovery(policy: EffectivePolicy, kind: int, hop_limit: int, source: Address) -> str | None:
-        """One ICMPv6 neighbour discovery or multicast listener message. Redirects (137) are never essential."""
-        if not policy.isolated:
+    def judge_discovery(
+        policy: EffectivePolicy, kind: int, hop_limit: int, source: Address, fragmented: bool
+    ) -> str | None:
+        """One ICMPv6 neighbour discovery or multicast listener message. Redirects (137) are never essential.
+
+        They are never fragmented (RFC 6980), and routers speak from link-local addresses (RFC 4861 section 4.2).
+        """
+        if not policy.isolated or fragmented:
+            return None
+        if kind == 134 and not _link_local(source):
             return None
         if 133 <= kind <= 136 and hop_limit == 255 and policy.settings["essential.neighbour_discovery"]:
             return DISCOVERY
-        listener = kind in (130, 131, 132, 143) and hop_limit == 1 and source.value >> 118 == 0xFE80 >> 6
+        listener = kind in (130, 131, 132, 143) and hop_limit == 1 and _link_local(source)
         if listener and policy.settings["essential.multicast_listener"]:
             return LISTENER
         return None

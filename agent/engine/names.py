@@ -173,7 +173,10 @@ class NameTable:
         self._names: dict[Address, dict[str, int]] = {
             address: {name.lower().rstrip("."): FOREVER for name in names} for address, names in known.items()
         }
+        self._given = len(self._names)
         self._pending: dict[tuple[int, int, str, int], tuple[int, bool]] = {}
+        self._taught: set[tuple[int, int, str, int]] = set()
+        """Questions whose answer was learned: a second, different one for the same question may be forged."""
 
     def __len__(self) -> int:
         return len(self._names)
@@ -189,8 +192,11 @@ class NameTable:
         """This host sent `question` in flow `flow`; `allowed`: because of the question itself."""
         key = (flow, question.identifier, question.name, question.kind)
         self._pending.pop(key, None)
+        self._taught.discard(key)
         if len(self._pending) >= MAX_PENDING:
-            self._pending.pop(next(iter(self._pending)))
+            oldest = next(iter(self._pending))
+            self._pending.pop(oldest)
+            self._taught.discard(oldest)
         self._pending[key] = (now, allowed)
 
     def answers(self, flow: int, answer: Answer, now: int) -> bool | None:
@@ -201,13 +207,30 @@ class NameTable:
             return None
         return pending[1]
 
+    def first_answer(self, flow: int, question: Question) -> bool:
+        """True once for each time a question is asked: only that answer teaches; copies of it merely pass."""
+        key = (flow, question.identifier, question.name, question.kind)
+        if key in self._taught:
+            return False
+        self._taught.add(key)
+        return True
+
+    def _make_room(self) -> None:
+        """Forget the oldest learned address if there are too many; what was given beforehand stays."""
+        while len(self._names) - self._given >= MAX_ADDRESSES:
+            oldest = next(iter(self._names))
+            names = self._names.pop(oldest)
+            if FOREVER in names.values():
+                self._names[oldest] = names
+            else:
+                return
+
     def learn(self, name: str, addresses: Iterable[tuple[Address, int]], now: int) -> None:
         """Take in the (address, seconds) of an answer that passed, to a question for `name`."""
         for address, seconds in addresses:
             names = self._names.get(address)
             if names is None:
-                if len(self._names) >= MAX_ADDRESSES:
-                    self._names.pop(next(iter(self._names)))
+                self._make_room()
                 names = self._names[address] = {}
             until = now + max(FLOOR, seconds * 1_000_000_000)
             if name not in names and len(names) >= MAX_NAMES:

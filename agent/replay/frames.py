@@ -59,6 +59,11 @@ class Frames:
         self._merge = merge
         self._ahead: deque[tuple[int, Batch]] = deque()
         self._source = self._batches()
+        self._open: list[CaptureReader] = []
+        self._read = 0
+        """Bytes of the captures that are behind."""
+        self._total: int | None = -1
+        """-1 until somebody asks."""
 
     def next(self) -> tuple[int, Batch] | None:
         """The next batch and its capture's number; its data is valid until the next call."""
@@ -86,15 +91,10 @@ class Frames:
 
     def progress(self) -> tuple[int, int | None]:
         """(bytes read, bytes in all or None if a pipe is among them), as stored."""
-        read, total = 0, 0
-        for capture in self.captures:
-            if capture.reader is not None:
-                read += capture.reader.bytes_read
-            size = _size(capture)
-            if size is None:
-                return read, None
-            total += size
-        return read, total
+        if self._total == -1:
+            sizes = [_size(capture) for capture in self.captures]
+            self._total = None if None in sizes else sum(size for size in sizes if size is not None)
+        return self._read + sum(reader.bytes_read for reader in self._open), self._total
 
     def close(self) -> None:
         for capture in self.captures:
@@ -109,15 +109,19 @@ class Frames:
             reader = capture.open()
             if reader is None:
                 continue
+            self._open = [reader]
             while (batch := reader.next_batch()) is not None:
                 yield number, batch
+            self._open = []
+            self._read += reader.bytes_read
             reader.close()
 
     def _merged(self) -> Iterator[tuple[int, Batch]]:
         from agent.capture.merge import MergedReader  # only --merge needs it
 
         opened = [(number, reader) for number, capture in enumerate(self.captures) if (reader := capture.open())]
-        merged = MergedReader([reader for _, reader in opened])
+        self._open = [reader for _, reader in opened]
+        merged = MergedReader(self._open)
         while (batch := merged.next_batch()) is not None:
             yield opened[batch.source][0], batch
 

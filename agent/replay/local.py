@@ -20,7 +20,6 @@ SHARE = 0.9
 """The part of the IP packets that one address must be in to be taken for the device's."""
 RECORD_WORDS = 5
 IP, CUT = 0, 3  # what Header.decode says of a frame whose addresses are known
-_M32 = 0xFFFFFFFF
 _CANDIDATES = 5
 
 

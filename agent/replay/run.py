@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 FOREVER = 0xFFFFFFFFFFFFFFFF
 RECORD_WORDS = 5
+LONGEST_WAIT = 86_400.0
+"""Seconds a packet is waited for: a capture can claim any time, and no timer takes them all."""
 PACING_STEP = 0.001
 """Seconds a paced packet may be early."""
 
@@ -309,7 +311,7 @@ class _Pace:
         due = self._due(batch, position)
         delay = due - time.monotonic()
         if delay > 0:
-            self._stop.wait(delay)
+            self._stop.wait(min(delay, LONGEST_WAIT))
         now = time.monotonic() + PACING_STEP
         end = position + 1
         while end < until and self._due(batch, end) <= now:

@@ -23,7 +23,10 @@ from agent.sinks.summary import CaptureRow, PolicyRow, SummaryInputs, build_summ
 FOREVER = 0xFFFFFFFFFFFFFFFF
 FOREIGN_SHARE = 0.05
 """More foreign packets than this part are a warning: the local addresses may be wrong."""
-_WITHOUT_FLOW = frozenset({Reason.LINK, Reason.FOREIGN, Reason.RELATED, Reason.UNDECODABLE, Reason.MARTIAN})
+
+
+_CARRIERS = {0x8864: "PPPoE", 0x8847: "MPLS", 0x8848: "MPLS multicast"}
+"""EtherTypes of frames that hold IP packets this version does not look into."""
 
 
 class Track:
@@ -98,7 +101,7 @@ class Track:
             if outcome == FOREVER:
                 continue  # outside --from and --to
             reason = Reason((outcome >> 2) & 31)
-            if reason is Reason.FOREIGN or reason is Reason.LINK:
+            if reason is Reason.FOREIGN or (reason is Reason.LINK and outcome & 1):
                 continue
             self.split.packet(
                 batch.time(number),
@@ -227,8 +230,19 @@ class Track:
     def _isolation_warnings(self) -> list[tuple[str, str]]:
         engine, policy = self.engine, self.policy
         found = []
+        facts = self.world.attribution.facts if self.world.attribution else frozenset()
         if not policy.embedded:
-            found += _not_evaluable(policy, self.world.attribution.facts if self.world.attribution else frozenset())
+            found += _not_evaluable(policy, facts)
+        elif "image" not in facts:
+            text = "the embedded list asks for the process, which no loaded source can tell: it lets nothing through"
+            found.append(("rule_not_evaluable", text))
+        if engine.essentials.learned_resolvers:
+            learned = ", ".join(str(address) for address in engine.essentials.learned_resolvers)
+            found.append(("resolvers_learned", f"DHCP handed out resolvers beyond the configured ones: {learned}"))
+        unread = [name for number, name in _CARRIERS.items() if number in self.path.ether_types]
+        if unread:
+            text = f"frames of {', '.join(unread)} carry traffic that is not looked into: they count as link frames"
+            found.append(("link_frames_carry_traffic", text))
         if engine.essentials.open_questions:
             text = f"{engine.essentials.open_questions:,} DNS questions for other names passed: an exfiltration path"
             found.append(("open_dns_queries", text))

@@ -174,4 +174,6 @@ def other_rules(world: World, options: ReplayOptions) -> tuple[World, ReplayOpti
 
     assert options.compare is not None
     other = replace(world, rules=load_rules(options.compare), warnings=[])
+    if "attribution_failed" in options.simulate:
+        other.attribution = _attribution(options, world.device)  # it counts its answers
     return other, replace(options, rules=options.compare, decisions=None, allowed=None, denied=None)
