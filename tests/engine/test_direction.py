@@ -135,8 +135,16 @@ def test_a_capture_flag_wins_over_every_guess(flag: int) -> None:
 
 @pytest.mark.parametrize(
     ("protocol", "request_type", "reply_type"),
-    [(ICMP, 8, 0), (ICMP, 13, 14), (ICMP, 15, 16), (ICMP, 17, 18)]
-    + [(ICMPV6, 128, 129), (ICMPV6, 133, 134), (ICMPV6, 135, 136), (ICMPV6, 130, 131)],
+    [
+        (ICMP, 8, 0),
+        (ICMP, 13, 14),
+        (ICMP, 15, 16),
+        (ICMP, 17, 18),
+        (ICMPV6, 128, 129),
+        (ICMPV6, 133, 134),
+        (ICMPV6, 135, 136),
+        (ICMPV6, 130, 131),
+    ],
 )
 def test_icmp_types_tell_requests_from_replies(protocol: int, request_type: int, reply_type: int) -> None:
     for out in (True, False):
