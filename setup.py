@@ -1,9 +1,11 @@
 """Compiles the per-packet and per-flow path where a C compiler exists; without one the same source is interpreted."""
 
 import os
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
+from setuptools.command.sdist import sdist
 
 COMPILED = [
     "agent.capture.scan",
@@ -41,7 +43,22 @@ for extension in extensions:
     # A failing compiler is a warning, not the end of the installation. Set here: cythonize drops it.
     extension.optional = True
 
+
+class SourceDistribution(sdist):
+    """Holds what is needed to build, compiled, and to run the tests, without a MANIFEST.in in the tree."""
+
+    def make_release_tree(self, base_dir, files):
+        more = [Path("CHANGELOG.md"), Path(".ci/run"), *Path("agent").rglob("*.pxd")]
+        for folder in ("policies", "tests", "scripts"):
+            more += [path for path in Path(folder).rglob("*") if path.is_file()]
+        chosen = {*files, *(path.as_posix() for path in more)}
+        # Generated files fit one version of Cython and of Python.
+        generated = (".c", ".so", ".pyd", ".pyc", ".pyo")
+        super().make_release_tree(base_dir, sorted(name for name in chosen if not name.endswith(generated)))
+
+
 setup(
+    cmdclass={"sdist": SourceDistribution},
     # policies/ lies beside agent/ in the tree and inside it, as agent/policydata, when installed: policy/data.py.
     packages=[*find_packages(include=["agent", "agent.*"]), "agent.policydata"],
     package_dir={"agent.policydata": "policies"},
