@@ -360,7 +360,12 @@ def test_an_icmp_query_and_its_answer_share_a_key_and_the_identifier(version: in
 
 
 @pytest.mark.parametrize(
-    ("version", "kind", "code"), [(4, 3, 1), (4, 5, 0), (4, 11, 0), (4, 255, 255), (6, 1, 4), (6, 135, 0), (6, 137, 0)]
+    ("version", "kind", "code"),
+    [
+        *((4, kind, 0) for kind in (3, 5, 7, 9, 11, 12, 19)),
+        (4, 255, 255),
+        *((6, kind, 4) for kind in (1, 127, 130, 135, 137)),
+    ],
 )
 def test_other_icmp_messages_are_told_apart_by_type_and_code(version: int, kind: int, code: int) -> None:
     message = f.icmp(kind, code, 0xBEEF0001)

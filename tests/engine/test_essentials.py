@@ -355,6 +355,23 @@ def test_only_a_dhcp_client_talks_dhcp(frame: bytes) -> None:
     assert Lab("full").send(frame) == FULL
 
 
+def test_whoever_answers_a_transaction_that_was_confirmed_was_not_asked() -> None:
+    """Its number was broadcast: a second server could have heard it."""
+    lab = Lab("full", resolvers=())
+    lab.send(discover(3), flag=OUTBOUND)
+    assert lab.send(offer(5, resolvers=("10.0.0.53",)), flag=INBOUND) == ESSENTIAL
+    assert lab.send(offer(5, source="10.0.0.66", resolvers=("10.0.0.66",)), flag=INBOUND) == FULL
+    assert lab.engine.essentials.resolvers == {parse_address("10.0.0.53")}
+
+
+def test_resolvers_that_dhcp_hands_out_are_bounded() -> None:
+    lab = Lab("none", resolvers=())
+    for number in range(100):
+        lab.send(discover(3, number), flag=OUTBOUND)
+        lab.send(offer(5, number, resolvers=(f"10.1.0.{number}", "10.0.0.53")), flag=INBOUND)
+    assert 2 < len(lab.engine.essentials.resolvers) < 100
+
+
 def test_dhcp_can_be_switched_off() -> None:
     lab = Lab("full", settings={"essential.dhcp": False})
     assert lab.send(discover(1), flag=OUTBOUND) == FULL

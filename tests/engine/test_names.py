@@ -65,6 +65,7 @@ HIDING = [
     pytest.param(dns.question(1, HOST, edns=True, tail=b"s"), id="bytes-behind-edns"),
     pytest.param(dns.question(1, HOST)[:6] + b"\0\1" + dns.question(1, HOST)[8:], id="answer-count"),
     pytest.param(dns.question(1, HOST)[:8] + b"\0\1" + dns.question(1, HOST)[10:], id="authority-count"),
+    pytest.param(dns.question(1, HOST)[:8] + b"\1\0" + dns.question(1, HOST)[10:], id="many-authorities"),
     pytest.param(dns.question(1, HOST)[:10] + b"\0\2" + dns.question(1, HOST)[12:], id="two-additional"),
     pytest.param(dns.question(1, HOST)[:10] + b"\1\0" + dns.question(1, HOST)[12:], id="many-additional"),
     pytest.param(dns.question(1, HOST)[:10] + b"\0\1" + dns.question(1, HOST)[12:], id="additional-missing"),

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from agent.model.address import parse_address
 from agent.model.errors import PolicyError
-from agent.model.vocabulary import Mode
+from agent.model.vocabulary import Mode, Verdict
+from agent.replay.compare import Comparison
+from agent.sinks.summary import PolicyRow
+from tests.sinks.builders import make_event
 from tests.support import frames as f
 from tests.support.captures import Outcome, after, pcap, replay, rules_file, sockets_file
 
@@ -96,6 +100,19 @@ def test_forced_failures_hit_both_policies_alike(tmp_path: Path, capture: Path) 
     assert outcome.result.comparison is not None
     assert outcome.result.comparison["changes"] == []
     assert outcome.summary["flows"]["allowed"] == 5
+
+
+def test_flows_that_are_not_the_same_in_both_are_left_out() -> None:
+    """A flow table that overflows on one side only gives the next flow another id there."""
+    row = PolicyRow(mode=Mode.SELECTIVE, generation=2, digest="sha256:" + "0" * 64)
+    for remote, changes in ((ONE, 1), (TWO, 0)):
+        comparison = Comparison()
+        first = make_event(flow_id=1, remote=parse_address(ONE), verdict=Verdict.ALLOW)
+        comparison.before.flow(first)
+        second = make_event(flow_id=1, remote=parse_address(remote), verdict=Verdict.DENY)
+        comparison.after.flow(second)
+        comparison.after.flow(make_event(flow_id=2, verdict=Verdict.DENY))
+        assert len(comparison.result((None, row), (None, row))["changes"]) == changes
 
 
 def test_without_the_option_there_is_no_comparison(tmp_path: Path, capture: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.model.vocabulary import Reason, Verdict
 from agent.replay import report
-from agent.sinks.summary import TOP_DENIED
+from agent.sinks.summary import TOP_DENIED, Tally
 from tests.support import frames as f
 from tests.support.lab import Lab, owners, program, socket
 
@@ -25,8 +25,15 @@ def test_processes_of_one_image_are_one_row() -> None:
     for number in range(4):
         lab.send(syn(number))
     lab.finish()
-    rows = {row.image: (row.allowed.packets, row.denied.packets) for row in report.process_rows(lab.engine)}
-    assert rows == {None: (0, 1), ONE: (0, 2), TWO: (0, 1)}
+    size = len(syn(0))
+    rows = {row.image: (row.allowed, row.denied) for row in report.process_rows(lab.engine)}
+    nothing = Tally(0, 0)
+    assert rows == {None: (nothing, Tally(1, size)), ONE: (nothing, Tally(2, 2 * size)), TWO: (nothing, Tally(1, size))}
+    lab = Lab("none", attribution=owners(*records))
+    lab.send(syn(0))
+    lab.finish()
+    [row] = report.process_rows(lab.engine)
+    assert (row.image, row.allowed, row.denied) == (ONE, Tally(1, size), nothing)
 
 
 def test_the_remotes_that_lost_most_come_first_and_are_few() -> None:
