@@ -222,6 +222,8 @@ def test_an_essential_service_is_off_until_its_setting_is_on(name: str, frame: b
 NOT_SERVED = [
     pytest.param("ntp", f.udp_frame(f"{PEER}:50000", f"{US}:123"), id="an-inbound-ntp-client"),
     pytest.param("ntp", syn(PEER, 123), id="ntp-over-tcp"),
+    pytest.param("ntp", udp(PEER, 124), id="another-port"),
+    pytest.param("ntp", udp(PEER, 50000, local_port=123), id="from-port-123"),
     pytest.param("mdns", udp("224.0.0.252", 5353), id="mdns-to-another-group"),
     pytest.param("mdns", udp(PEER, 5353), id="mdns-to-one-host"),
     pytest.param("mdns", f.udp_frame(f"{PEER}:5353", f"{US}:5353"), id="mdns-from-one-host"),

@@ -372,6 +372,15 @@ def test_resolvers_that_dhcp_hands_out_are_bounded() -> None:
     assert 2 < len(lab.engine.essentials.resolvers) < 100
 
 
+def test_dhcp_that_something_else_allows_is_not_essential() -> None:
+    lab = Lab("none")
+    assert lab.send(discover(1), flag=OUTBOUND) == FREE
+    assert lab.send(offer(2), flag=INBOUND) == FREE
+    lab = Lab("selective", rules=[{"name": "server", "remote_ips": [SERVER]}])
+    assert lab.send(discover(3, source=US, to=SERVER)) == ALLOWED
+    assert lab.send(offer(2, 99, to=US)) == ALLOWED
+
+
 def test_dhcp_can_be_switched_off() -> None:
     lab = Lab("full", settings={"essential.dhcp": False})
     assert lab.send(discover(1), flag=OUTBOUND) == FULL

@@ -150,6 +150,7 @@ NOT_DNS = [
     pytest.param(dns.question(1, HOST)[:-1], id="cut"),
     pytest.param(dns.question(1, HOST)[:20], id="cut-in-the-name"),
     pytest.param(dns.question(1, HOST)[:4] + b"\0\2" + dns.question(1, HOST)[6:], id="two-questions"),
+    pytest.param(dns.question(1, HOST)[:4] + b"\1\1" + dns.question(1, HOST)[6:], id="many-questions"),
     pytest.param(dns.question(1, HOST)[:2] + b"\x28" + dns.question(1, HOST)[3:], id="update"),
     pytest.param(dns.question(1, HOST)[:-1] + b"\3", id="chaos-class"),
     pytest.param(struct.pack(">HHHHHH", 1, 0x0100, 1, 0, 0, 0) + b"\xc0\x0c" + b"\0\1\0\1", id="pointer-to-itself"),
@@ -162,6 +163,15 @@ NOT_DNS = [
 @pytest.mark.parametrize("message", NOT_DNS)
 def test_what_is_neither_question_nor_answer_is_nothing(message: bytes) -> None:
     assert parse_dns(message) is None
+
+
+def test_a_name_has_at_most_255_bytes() -> None:
+    """RFC 1035 section 3.1, the lengths of its labels and the root counted."""
+    longest = ".".join(["a" * 63] * 3 + ["b" * 61])
+    assert len(dns.name(longest)) == 255
+    assert asked(dns.question(1, longest)).name == longest
+    assert parse_dns(dns.question(1, longest + "b")) is None
+    assert asked(dns.question(1, "")).name == ""
 
 
 @given(st.binary(max_size=300))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from agent.model.vocabulary import Reason, Verdict
 from agent.replay import report
 from agent.sinks.summary import TOP_DENIED, Tally
+from tests.support import dns
 from tests.support import frames as f
-from tests.support.lab import Lab, owners, program, socket
+from tests.support.lab import CLOUD_HOST, Lab, owners, program, socket
 
 US = "10.0.0.5"
 ONE, TWO = "C:\\Tools\\one.exe", "C:\\Tools\\two.exe"
@@ -34,6 +35,23 @@ def test_processes_of_one_image_are_one_row() -> None:
     lab.finish()
     [row] = report.process_rows(lab.engine)
     assert (row.image, row.allowed, row.denied) == (ONE, Tally(1, size), nothing)
+
+
+def test_a_mixed_flow_is_kept_and_lost_by_packet() -> None:
+    lab = Lab("full", attribution=owners(socket(f"{US}:50000", None, program(ONE), protocol="udp")))
+    frames = [
+        f.udp_frame(f"{US}:50000", "10.0.0.1:53", dns.question(number, host))
+        for number, host in enumerate([CLOUD_HOST, "evil.example.net", "x.test"])
+    ]
+    for frame in frames:
+        lab.send(frame)
+    lab.finish()
+    [row] = report.process_rows(lab.engine)
+    assert row.allowed == Tally(1, len(frames[0]))
+    assert row.denied == Tally(2, len(frames[1]) + len(frames[2]))
+    assert report.flow_reasons(lab.engine) == {(Verdict.MIXED, Reason.ESSENTIAL): 1}
+    [(_, packets, size)] = report.denied_remotes(lab.engine)
+    assert (packets, size) == (2, row.denied.bytes)
 
 
 def test_the_remotes_that_lost_most_come_first_and_are_few() -> None:
