@@ -606,6 +606,19 @@ def test_an_error_about_a_packet_this_host_did_not_send_is_denied(packet: bytes)
     assert lab.send(quote(packet)) == ("deny", "no_matching_exclusion")
 
 
+def test_an_error_comes_back_to_the_address_that_sent() -> None:
+    lab = Lab("selective", rules=[WEB], local=(US, "10.0.0.4", US6, LINK_LOCAL))
+    sent = f.ip("10.0.0.4", PEER, f.tcp(50000, 443, flags=f.SYN))
+    assert lab.send(f.ethernet(sent)) == ALLOWED
+    assert lab.send(quote(sent)) == ("deny", "no_matching_exclusion")
+    assert lab.send(quote(sent, to="10.0.0.4")) == ("allow", "related")
+    sent = f.ip(US6, PEER6, f.udp(50000, 443, b"hello"), f.UDP)
+    assert lab.send(f.ethernet(sent)) == ALLOWED
+    error = f.icmp(1, 0, 0, sent)
+    assert lab.send(f.icmp_frame("2001:db8:2::1", LINK_LOCAL, error)) == ("deny", "no_matching_exclusion")
+    assert lab.send(f.icmp_frame("2001:db8:2::1", US6, error)) == ("allow", "related")
+
+
 def test_an_error_about_a_denied_flow_is_denied() -> None:
     lab = Lab("full")
     assert lab.send(f.ethernet(SENT)) == FULL

@@ -54,6 +54,15 @@ def test_options_that_lie_about_their_length_end_the_reading() -> None:
     assert parse_dhcp6(dns.dhcp6(7, 7) + b"\0\x17\0\x20abc") == Dhcp(7, True, True, ())
 
 
+def test_options_stand_in_any_order() -> None:
+    resolvers = dns.dhcp6(7, 7, resolvers=("2001:db8::1",))[4:]
+    others = b"\0\1\0\x03abc" + b"\0\2\0\0"
+    for message in (dns.dhcp6(7, 7) + others + resolvers, dns.dhcp6(7, 7) + resolvers + others):
+        assert parse_dhcp6(message) == Dhcp(7, True, True, (parse_address("2001:db8::1"),))
+    message = dns.dhcp4(5, 7, reply=True)[:240] + bytes([12, 3]) + b"abc" + bytes([6, 4, 10, 0, 0, 1, 53, 1, 5, 255])
+    assert parse_dhcp4(message) == Dhcp(7, True, True, ADDRESSES[:1])
+
+
 def test_what_is_no_dhcp_is_nothing() -> None:
     message = dns.dhcp4(1, 7)
     for wrong in (b"", message[:239], b"\3" + message[1:], message[:236] + b"cook" + message[240:]):
