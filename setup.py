@@ -9,12 +9,17 @@ from setuptools.command.sdist import sdist
 
 COMPILED = [
     "agent.capture.scan",
+    "agent.attribution.values",
     "agent.attribution.timeline",
     "agent.attribution.chain",
     "agent.datapath.headers",
     "agent.datapath.flows",
     "agent.datapath.datapath",
+    "agent.policy.intervals",
     "agent.engine.events",
+    "agent.engine.pairs",
+    "agent.engine.tally",
+    "agent.engine.verdicts",
     "agent.engine.direction",
     "agent.engine.essentials",
     "agent.engine.names",

@@ -55,12 +55,12 @@ class SocketRecords:
         """`timeline`: frozen; `addresses`: local ends of the records; `warnings`: (code, text)."""
         self.facts = facts
         self.warnings = warnings
-        self.find = timeline.find  # no method of our own in between: it is called for every flow
+        self.timeline = timeline
+        self.find = timeline.find
         self._addresses = addresses
-        self._timeline = timeline
 
     def __len__(self) -> int:
-        return len(self._timeline)
+        return len(self.timeline)
 
     def local_addresses(self) -> tuple[Address, ...]:
         return self._addresses

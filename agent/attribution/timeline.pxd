@@ -55,12 +55,14 @@ cdef class Timeline:
     )
     cdef int _close(self) except -1
 
-    @cython.locals(
-        kinds=cython.uint, group=cython.Py_ssize_t, meta=cython.ulonglong, local_low=cython.ulonglong,
-        local_high=cython.ulonglong, remote_low=cython.ulonglong, remote_high=cython.ulonglong,
-    )
     cpdef object find(
         self, int protocol, int version, object local, unsigned int local_port, object remote,
+        unsigned int remote_port, unsigned long long now_ns, int direction,
+    )
+    @cython.locals(kinds=cython.uint, group=cython.Py_ssize_t, meta=cython.ulonglong)
+    cpdef object lookup(
+        self, int protocol, int version, unsigned long long local_high, unsigned long long local_low,
+        unsigned int local_port, unsigned long long remote_high, unsigned long long remote_low,
         unsigned int remote_port, unsigned long long now_ns, int direction,
     )
     cdef unsigned int _shift(self, int protocol) except? 99

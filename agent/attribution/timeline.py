@@ -211,14 +211,30 @@ class Timeline:
         1 inbound, 2 outbound. An exact tuple inside its interval is HIGH; within the slack only, or a record that
         says less, MEDIUM; several equally good ones that name different subjects LOW.
         """
+        if version == 4:
+            return self.lookup(protocol, 4, 0, local, local_port, 0, remote, remote_port, now_ns, direction)
+        return self.lookup(
+            protocol, version, local >> 64, local & _LOW_HALF, local_port,
+            remote >> 64, remote & _LOW_HALF, remote_port, now_ns, direction,
+        )  # fmt: skip
+
+    def lookup(
+        self,
+        protocol: int,
+        version: int,
+        local_high: int,
+        local_low: int,
+        local_port: int,
+        remote_high: int,
+        remote_low: int,
+        remote_port: int,
+        now_ns: int,
+        direction: int,
+    ) -> Owner | None:
+        """find() with each address as two words of 64 bits (IPv4: the high one 0), as flows have them."""
         kinds = (self.kinds[local_port] >> self._shift(protocol)) & 15
         if kinds == 0:
             return None
-        if version == 4:
-            local_low, local_high, remote_low, remote_high = local, 0, remote, 0
-        else:
-            local_low, local_high = local & _LOW_HALF, local >> 64
-            remote_low, remote_high = remote & _LOW_HALF, remote >> 64
         if kinds & (1 << EXACT):
             meta = self._meta(EXACT, protocol, version, local_port, remote_port)
             group = self._group(meta, local_low, local_high, remote_low, remote_high)

@@ -26,6 +26,7 @@ from agent.cli.output import Table, emit_json, show
 COMPILED = (
     "agent.attribution.chain",
     "agent.attribution.timeline",
+    "agent.attribution.values",
     "agent.capture.scan",
     "agent.datapath.datapath",
     "agent.datapath.flows",
@@ -35,6 +36,10 @@ COMPILED = (
     "agent.engine.essentials",
     "agent.engine.events",
     "agent.engine.names",
+    "agent.engine.pairs",
+    "agent.engine.tally",
+    "agent.engine.verdicts",
+    "agent.policy.intervals",
     "agent.sinks.community",
     "agent.sinks.lines",
 )

@@ -30,6 +30,7 @@ cdef class Datapath:
     cdef list ahead
     cdef unsigned long long[::1] tags
     cdef public set macs
+    cdef unsigned long long last_mac
     cdef public unsigned long long now
     cdef public unsigned long long stop_at, begin, until, earliest, latest
     cdef public unsigned long long generation
@@ -72,8 +73,7 @@ cdef class Datapath:
     cdef bint _within(self, Py_ssize_t base, unsigned long long version, unsigned long long high, unsigned long long low) except -1
     @cython.locals(mac=cython.ulonglong)
     cdef int _learn_mac(self) except -1
-    @cython.locals(first=cython.ulonglong)
-    cdef bint _group(self) except -1
+    cpdef bint group(self, unsigned long long version, unsigned long long high, unsigned long long low) except -1
     cdef int _unspecified(self, int flag) except -1
     @cython.locals(header=Header, flows=FlowTable, slot=cython.Py_ssize_t, meta=cython.ulonglong, outcome=cython.int, out=cython.bint, admitted=cython.bint)
     cdef int _later_fragment(self, unsigned long long length, bint exempt) except -1

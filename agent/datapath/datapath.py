@@ -106,6 +106,7 @@ class Datapath:
         self.ahead = [Header() for _ in range(AHEAD)]
         self.tags = array("Q", bytes(8 * AHEAD))
         self.macs: set[int] = set()
+        self.last_mac = 0
         self.now = 0
         self.stop_at = FOREVER
         self.begin = 0
@@ -266,7 +267,9 @@ class Datapath:
                     header.source_at = source
                     self._place(header)
             if source == REMOTE and destination == REMOTE:
-                if not (header.link_group or self._group()):
+                if not (
+                    header.link_group or self.group(header.version, header.destination_high, header.destination_low)
+                ):
                     return (FOREIGN << 2) | 1
                 destination = BY_PREFIX
         if status == CUT:
@@ -484,16 +487,16 @@ class Datapath:
     def _learn_mac(self) -> int:
         """A flow that one of our addresses began, in a frame that did not come in: its source MAC is one of ours."""
         mac = self.header.source_mac()
-        if mac and len(self.macs) < MAX_MACS:
+        if mac != 0 and mac != self.last_mac and len(self.macs) < MAX_MACS:
+            self.last_mac = mac
             self.macs.add(mac)
         return 0
 
-    def _group(self) -> bool:
-        """True for a multicast or limited broadcast destination."""
-        if self.header.version == 4:
-            first = self.header.destination_low >> 28
-            return first == 14 or self.header.destination_low == M32
-        return self.header.destination_high >> 56 == 0xFF
+    def group(self, version: int, high: int, low: int) -> bool:
+        """True for a multicast or limited broadcast address."""
+        if version == 4:
+            return low >> 28 == 14 or low == M32
+        return high >> 56 == 0xFF
 
     def _unspecified(self, flag: int) -> int:
         """A host without an address yet: ours if the capture says it left here or its MAC is ours."""

@@ -40,6 +40,9 @@ STATE_NAMES = (
 # Queues of the flows that may be evicted, in this order; the last is never evicted.
 DENIED, UNREPLIED, REPLIED_QUEUE, KEPT = 0, 1, 2, 3
 
+# Beside a classification's verdict and reason: the Defender agent was kept from its cloud channel.
+AGENT_DENIED = 1 << 7
+
 # How a flow ends; FlowEnd of the vocabulary.
 FIN, RST, TIMEOUT, EVICTED = 0, 1, 2, 5
 END_OF_RUN = 4

@@ -1,7 +1,6 @@
 """The engine: judges each flow once per generation, keeps what it learned, and tells the sinks.
 
-Knows the order: who owns the socket, which way the flow goes, what the policy says. Its answers are cached by the
-facts they depend on, so that most flows cost a few look-ups; `classify` alone knows what the facts mean.
+Knows the order: who owns the socket, which way the flow goes, what the policy says of it (verdicts.py has the answers).
 Never: files, clocks (time is the packet's), wire formats.
 
     engine = Engine(...); engine.install(policy)
@@ -12,7 +11,6 @@ Never: files, clocks (time is the packet's), wire formats.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Hashable
 from dataclasses import replace
 
 from agent.attribution.chain import Attribution
@@ -20,6 +18,7 @@ from agent.datapath.datapath import Datapath
 from agent.datapath.flows import FlowTable
 from agent.datapath.fragments import FragmentTable
 from agent.datapath.layout import (
+    AGENT_DENIED,
     APART_BYTES,
     APART_PACKETS,
     AUTHORISED_AT,
@@ -39,34 +38,33 @@ from agent.datapath.layout import (
     PACKETS_REPLY,
     WAS_CUT,
 )
-from agent.engine.classify import DNS_PORT, Classification, classify, essential, subject_key
+from agent.engine.classify import DNS_PORT, essential
 from agent.engine.direction import Directions
 from agent.engine.essentials import DHCP, DISCOVERY, DNS, LISTENER, Essentials, needs_inspection
 from agent.engine.events import EventSink, FlowEvent
 from agent.engine.names import NameTable
+from agent.engine.tally import Tally
+from agent.engine.verdicts import Verdicts
 from agent.model.address import Address
 from agent.model.moment import format_time
-from agent.model.protocols import ICMP, ICMPV6, TCP, UDP, WITH_PORTS
+from agent.model.protocols import ICMP, ICMPV6, WITH_PORTS
 from agent.model.subject import UNATTRIBUTED, Subject
 from agent.model.vocabulary import Direction, DirectionBasis, FlowEnd, Reason, Verdict
-from agent.policy.effective import EffectivePolicy, Filter, FlowFacts
-from agent.policy.table import PolicyTable
+from agent.policy.effective import EffectivePolicy
 
 CUT, REAUTHORISED, NO_END = int(FlowEnd.CUT), int(FlowEnd.REAUTHORISED), -1
 CLOUD = int(Reason.CLOUD_CHANNEL)
 GUESSES = int(DirectionBasis.UNMATCHED_REPLY)
 SYN, SYN_ACK, FLAGS = 2, 18, 22
-MAX_CACHED = 1_000_000
 MAX_GROUPS = 4096
-IPV6 = 1 << 128
-AGENT_DENIED = 1 << 7
-SPECIAL = 1 << 62  # apart from all plain keys
+MAX_REMOTES = 1_000_000
 
 _DIRECTIONS = (Direction.INBOUND, Direction.OUTBOUND)
 _BASES = tuple(DirectionBasis)
 _REASONS = tuple(Reason)
 _VERDICTS = tuple(Verdict)
 _ENDS = tuple(FlowEnd)
+_KNOWN = {None: 0, False: 1, True: 2}  # of who opened a connection, as Directions.weigh wants it
 
 
 def _flow_id(event: FlowEvent) -> int:
@@ -106,36 +104,20 @@ class Engine:
         self.sink = sink
         self.all_events = all_events and sink is not None
         self.subjects: list[Subject] = attribution.subjects if attribution is not None else [UNATTRIBUTED]
-        self.complete = attribution is not None and attribution.complete
+        complete = attribution is not None and attribution.complete
         flows.listener = self
         self.policy: EffectivePolicy | None = None
         self.policies: dict[int, EffectivePolicy] = {}
-        self.classes: list[Classification] = []
-        self.class_ids: dict[Classification, int] = {}
-        self.filtering = False
-        self.programs: list[int] = []
-        self.program_numbers: dict[Hashable, int] = {}
-        self.places: list[int] = []
-        self.place_numbers: dict[int, int] = {}
-        self.program_facts: dict[Hashable, int] = {}
-        self.cloud_names: list[int] = []
-        self.edge_places: list[int] = []
-        self.edge_numbers: dict[int, int] = {}
-        self.dns_service = 0
         self.name_sets: list[tuple[str, ...]] = [()]
         self.name_ids: dict[tuple[str, ...], int] = {(): 0}
-        self.cache: dict[Hashable, int] = {}
-        self.services: dict[int, int] = {}
-        self.tcp_services = array("H")
-        self.udp_services = array("H")
-        self.groups: dict[tuple[int, int, int], tuple[int, int]] = {}
+        self.verdicts = Verdicts(self.subjects, self.name_sets, resolvers, complete, flows.seed)
+        self.groups: dict[tuple[int, int, int, int], tuple[int, int]] = {}
         self.answers: dict[int, int] = {}  # flows that answer what was sent to a group -> that flow's classification
         # Counters, all of them by small numbers: classifications, subjects, verdict * 32 + reason.
         self.class_counts = array("Q", bytes(8 * 3 * 64))
-        self.class_outcomes = array("Q", bytes(8 * 64))
         self.subject_counts = array("Q", bytes(8 * 4 * 64))
         self.flow_outcomes = array("Q", bytes(8 * 3 * 32))
-        self.denied_remotes: dict[int, int] = {}  # address (| IPV6) -> packets << 64 | bytes
+        self.denied_remotes = Tally(flows.seed, MAX_REMOTES)
         self.guesses = 0
         self.attributed = 0
         self.unattributed = 0
@@ -154,56 +136,10 @@ class Engine:
         """Put `policy` in force from the next packet on."""
         self.policy = policy
         self.policies[policy.generation] = policy
-        self.table = PolicyTable(policy.filters)
-        networks = [network for service in policy.essential for network in service.remotes or ()]
-        networks += policy.cloud.networks
-        self.edges = PolicyTable(
-            tuple(Filter(index=n, name="edge", remotes=(network,)) for n, network in enumerate(networks))
-        )
-        self.cache = {}
-        self.services = {}
-        self.tcp_services = array("H", bytes(2 * 65536))
-        self.udp_services = array("H", bytes(2 * 65536))
-        self.programs, self.program_numbers = [], {}
-        self.places, self.place_numbers = [], {}
-        self.program_facts = {}
-        self.cloud_names = []
-        self.edge_places, self.edge_numbers = [], {}
-        self.filtering = len(policy.filters) > 0
-        for port in policy.cloud.tls_ports | policy.cloud.crl_ports:
-            self._interesting(TCP, port)
-        for protocol in (6, 17):
-            self._interesting(protocol, DNS_PORT)
-        self.dns_service = self.udp_services[DNS_PORT]
-        for service in policy.essential:
-            for protocol in service.protocols:
-                for number in service.remote_ports | service.icmp_types:
-                    self._interesting(protocol, number)
-        for service in policy.essential:
-            if not service.remote_ports and not service.icmp_types:
-                for protocol in service.protocols:
-                    self._all_interesting(protocol)
+        self.verdicts.install(policy)
         deny_link = policy.settings["link.other"] == "deny"
         self.datapath.own_traffic = bool(policy.settings["loopback"])
         self.datapath.install(policy.generation, policy.isolated, deny_link)
-
-    def _interesting(self, protocol: int, number: int) -> None:
-        """Flows to this port (or of this ICMP type) may be the cloud channel's or an essential service's."""
-        chosen = self.services.setdefault(protocol << 16 | number, len(self.services) + 1)
-        if protocol == TCP:
-            self.tcp_services[number] = chosen
-        elif protocol == UDP:
-            self.udp_services[number] = chosen
-
-    def _all_interesting(self, protocol: int) -> None:
-        """Likewise flows of a whole protocol; ports and types that are interesting by themselves keep their numbers."""
-        shared = len(self.services) + 1
-        for number in range(65536 if protocol in (TCP, UDP) else 256):
-            self.services.setdefault(protocol << 16 | number, shared)
-        for known, services in ((TCP, self.tcp_services), (UDP, self.udp_services)):
-            if protocol == known:
-                for number in range(65536):
-                    services[number] = self.services[protocol << 16 | number]
 
     # The datapath's questions ------------------------------------------------------------------------------------
 
@@ -215,19 +151,13 @@ class Engine:
         protocol = header.protocol
         version = header.version
         if out:
-            local = header.source_low
-            remote = header.destination_low
-            if version == 6:
-                local = self._wide(header.source_high, header.source_low)
-                remote = self._wide(header.destination_high, header.destination_low)
+            local_high, local_low = header.source_high, header.source_low
+            remote_high, remote_low = header.destination_high, header.destination_low
             local_port = header.source_port
             remote_port = header.destination_port
         else:
-            local = header.destination_low
-            remote = header.source_low
-            if version == 6:
-                local = self._wide(header.destination_high, header.destination_low)
-                remote = self._wide(header.source_high, header.source_low)
+            local_high, local_low = header.destination_high, header.destination_low
+            remote_high, remote_low = header.source_high, header.source_low
             local_port = header.destination_port
             remote_port = header.source_port
         icmp = header.icmp_key != 0
@@ -238,31 +168,36 @@ class Engine:
         subject = 0
         if self.attribution is not None:
             hint = (2 if out else 1) if opening else 0
-            owner = self.attribution.resolve(protocol, version, local, local_port, remote, remote_port, now, hint)
+            owner = self.attribution.owner_of(
+                protocol, version, local_high, local_low, local_port, remote_high, remote_low, remote_port, now, hint
+            )
             if owner is not None:
                 subject = owner.subject_id
         if opening:
             outbound = out
             basis = 0
         else:
-            known = None
+            known = 0
             if owner is not None and protocol == 6:
-                known = False if owner.listening else owner.initiated
-            outbound, basis = self.directions.decide(
+                known = 1 if owner.listening else _KNOWN[owner.initiated]
+            found = self.directions.weigh(
                 protocol, out, header.source_port, header.destination_port, header.tcp_flags,
                 header.icmp_type if icmp else -1, flag, known, self._other_half(protocol, out),
             )  # fmt: skip
+            outbound = (found & 1) != 0
+            basis = found >> 1
         names = 0
-        if len(self.names):
-            names = self._names_of(Address(version, remote), now)
-        number = self._class_of(
-            outbound, basis, protocol, version, remote, local_port, remote_port, header.icmp_type if icmp else -1,
-            subject, names, loopback, local,
+        if self.names.may_know(remote_high, remote_low):
+            names = self._names_of(self._address(version, remote_high, remote_low), now)
+        group = self.datapath.group(version, local_high, local_low)
+        number = self.verdicts.of_flow(
+            outbound, basis < GUESSES or self.trust_guesses, protocol, version, remote_high, remote_low,
+            local_port, remote_port, header.icmp_type if icmp else -1, subject, names, loopback, group,
         )  # fmt: skip
         flows.set_direction(slot, outbound, basis)
         self._store(slot, subject, number, names)
-        if protocol == 17 and self.multicast_reply and not out and self.class_outcomes[number] & 3 == 0:
-            answered = self._group_answer(out, version, local, local_port, now)
+        if protocol == 17 and self.multicast_reply and not out and (self.verdicts.outcomes[number] & 3) == 0:
+            answered = self._group_answer(out, version, local_high, local_low, local_port, now)
             if answered >= 0 and len(self.answers) < MAX_GROUPS:
                 # Judged packet by packet: an answer in time opens nothing for what follows it.
                 self.answers[flows.word(slot, FLOW_ID)] = answered
@@ -277,7 +212,7 @@ class Engine:
         if may_need and not loopback and needs_inspection(protocol, version, local_port, remote_port, header.icmp_type):
             flows.set_flag(slot, INSPECT)
         if protocol == 17 and outbound and self.multicast_reply:
-            self._note_group(slot, version, local, local_port, remote)
+            self._note_group(slot, version, local_high, local_low, local_port, remote_high, remote_low)
         if self.all_events:
             self._emit(slot, "decision", NO_END)
 
@@ -294,21 +229,16 @@ class Engine:
         key = flows.word(slot, 4)
         protocol = (key >> 24) & 255
         version = (key >> 16) & 255
-        local = flows.word(slot, 1)
-        remote = flows.word(slot, 3)
-        if version == 6:
-            local = self._wide(flows.word(slot, 0), flows.word(slot, 1))
-            remote = self._wide(flows.word(slot, 2), flows.word(slot, 3))
         icmp = (key & 0xFFFF) != 0
         subject = flows.word(slot, OWNER) >> 32
         names = flows.extra_word(slot, NAMES) >> 32
-        number = self._class_of(
-            (meta & OUTBOUND) != 0, (meta >> 12) & 15, protocol, version, remote,
-            0 if icmp else key >> 48, 0 if icmp else (key >> 32) & 0xFFFF,
-            (flows.extra_word(slot, NAMES) >> 8) & 255 if icmp else -1,
-            subject, names, (meta & LOOPBACK) != 0, local,
+        number = self.verdicts.of_flow(
+            (meta & OUTBOUND) != 0, (meta >> 12) & 15 < GUESSES or self.trust_guesses, protocol, version,
+            flows.word(slot, 2), flows.word(slot, 3), 0 if icmp else key >> 48, 0 if icmp else (key >> 32) & 0xFFFF,
+            (flows.extra_word(slot, NAMES) >> 8) & 255 if icmp else -1, subject, names, (meta & LOOPBACK) != 0,
+            self.datapath.group(version, flows.word(slot, 0), flows.word(slot, 1)),
         )  # fmt: skip
-        denied = self.class_outcomes[number] & 3 == 0
+        denied = (self.verdicts.outcomes[number] & 3) == 0
         cut = (meta & 3) == 1 and denied
         self._record(slot, CUT if cut else REAUTHORISED)
         if cut:
@@ -340,27 +270,23 @@ class Engine:
                 version = header.version
                 service = self.essentials.judge_dhcp(policy, version, remote, out, header.message(), allowed, now)
         else:
-            source = Address(6, self._wide(header.source_high, header.source_low))
+            source = self._address(6, header.source_high, header.source_low)
             service = self.essentials.judge_discovery(
                 policy, header.icmp_type, header.hop_limit, source, header.fragment != 0
             )
         if service is None:
             return -1
-        number = self._class_id(essential(service))
+        number = self.verdicts.number(essential(service))
         return 1 | (int(Reason.ESSENTIAL) << 2) | (number << 8)
 
     def _answer(self, slot: int, out: bool, now: int) -> int:
         """The outcome of a packet from whoever answered what this host sent to a group: the group flow's, in time."""
         flows = self.flows
         key = flows.word(slot, 4)
-        version = (key >> 16) & 255
-        local = flows.word(slot, 1)
-        if version == 6:
-            local = self._wide(flows.word(slot, 0), flows.word(slot, 1))
-        number = self._group_answer(out, version, local, key >> 48, now)
+        number = self._group_answer(out, (key >> 16) & 255, flows.word(slot, 0), flows.word(slot, 1), key >> 48, now)
         if number < 0 or number != self.answers[flows.word(slot, FLOW_ID)]:
             return -1
-        return (self.class_outcomes[number] & 0x7F) | (number << 8)
+        return (self.verdicts.outcomes[number] & 0x7F) | (number << 8)
 
     def tell(self) -> None:
         """What ended at one packet is told by flow id: the order in which it was found says nothing."""
@@ -420,152 +346,10 @@ class Engine:
         self.holding = False  # the datapath ends them by id
         self.datapath.finish()
 
-    # Classification ------------------------------------------------------------------------------------------------
-
-    def _class_of(
-        self,
-        outbound: bool,
-        basis: int,
-        protocol: int,
-        version: int,
-        remote: int,
-        local_port: int,
-        remote_port: int,
-        icmp_type: int,
-        subject: int,
-        names: int,
-        loopback: bool,
-        local: int,
-    ) -> int:
-        """Number of the flow's classification, cached by all that `classify` can tell apart.
-
-        A flow to a port that neither the cloud channel nor an essential service uses depends on its direction and on
-        which filters its remote and its subject pass; that is nearly every flow.
-        """
-        policy = self.policy
-        assert policy is not None
-        trusted = basis < GUESSES or self.trust_guesses
-        port = icmp_type if icmp_type >= 0 else (remote_port if outbound else local_port)
-        if protocol == 6:
-            service = self.tcp_services[port]
-        elif protocol == 17:
-            service = self.udp_services[port]
-        else:
-            service = self.services.get(protocol << 16 | port, 0)
-        program = -1
-        if subject < len(self.programs):
-            program = self.programs[subject]
-        if program < 0:
-            program = self._program(subject)
-        place = 0
-        if self.filtering:
-            interval = self.table.interval(version, remote)
-            place = -1
-            if interval < len(self.places):
-                place = self.places[interval]
-            if place < 0:
-                place = self._place(interval)
-        plain = ((program << 20) | place) << 2 | (2 if trusted else 0) | (1 if outbound else 0)
-        key: Hashable = plain
-        if service or loopback:
-            key = self._special_key(plain, service, loopback, version, remote, local, names)
-        number = self.cache.get(key)
-        if number is not None:
-            return number
-        facts = FlowFacts(
-            direction=_DIRECTIONS[outbound],
-            direction_trusted=trusted,
-            protocol=protocol,
-            remote=Address(version, remote),
-            remote_port=remote_port,
-            local_port=local_port,
-            icmp_type=icmp_type,
-            names=self.name_sets[names],
-            local_group=self._group(version, local),
-            remote_is_resolver=Address(version, remote) in self.essentials.resolvers,
-        )
-        found = classify(policy, self.table, facts, self.subjects[subject], complete=self.complete, loopback=loopback)
-        number = self._class_id(found)
-        if len(self.cache) >= MAX_CACHED:
-            self.cache.clear()
-        self.cache[key] = number
-        return number
-
-    def _special_key(
-        self, plain: int, service: int, loopback: bool, version: int, remote: int, local: int, names: int
-    ) -> Hashable:
-        """The key of a flow that may be the cloud channel's, an essential service's, or the host's own."""
-        named = self.cloud_names[names] if names < len(self.cloud_names) else -1
-        if named < 0:
-            named = self._cloud_name(names)
-        interval = self.edges.interval(version, remote)
-        edge = self.edge_places[interval] if interval < len(self.edge_places) else -1
-        if edge < 0:
-            edge = self._edge(interval)
-        bits = named
-        if loopback:
-            bits |= 4
-        if self._group(version, local):
-            bits |= 8
-        if service == self.dns_service and Address(version, remote) in self.essentials.resolvers:
-            bits |= 16
-        if plain >> 40 or service >> 8 or edge >> 8:
-            return (plain, service, edge, bits)  # a policy of unheard-of size
-        return (((plain << 8 | service) << 8 | edge) << 5 | bits) + SPECIAL
-
-    def _cloud_name(self, names: int) -> int:
-        """1: a name set of the channel on its TLS ports, 2: on its CRL ports, 3: both, 0: neither."""
-        policy = self.policy
-        assert policy is not None
-        found = self.name_sets[names]
-        tls = any(policy.cloud.tls_name(name) for name in found)
-        crl = any(name in policy.cloud.crl_names for name in found)
-        self.cloud_names += [-1] * (names + 1 - len(self.cloud_names))
-        self.cloud_names[names] = (1 if tls else 0) | (2 if crl else 0)
-        return self.cloud_names[names]
-
-    def _edge(self, interval: int) -> int:
-        """Number of the set of networks of the channel and the essential services that hold an interval."""
-        mask = self.edges.masks(None, interval, UNATTRIBUTED)[1]
-        self.edge_places += [-1] * (interval + 1 - len(self.edge_places))
-        self.edge_places[interval] = self.edge_numbers.setdefault(mask, len(self.edge_numbers))
-        return self.edge_places[interval]
-
-    def _program(self, subject: int) -> int:
-        """Number of what the policy can tell of a subject: thousands of processes are a few programs to it."""
-        one = self.subjects[subject]
-        facts = (one.canonical_image, one.services, one.package_family_name, one.package_known, one.confidence)
-        program = self.program_facts.get(facts, -1)
-        if program < 0:
-            assert self.policy is not None
-            key = subject_key(self.policy, self.table, one)
-            program = self.program_facts[facts] = self.program_numbers.setdefault(key, len(self.program_numbers))
-        self.programs += [-1] * (subject + 1 - len(self.programs))
-        self.programs[subject] = program
-        return program
-
-    def _place(self, interval: int) -> int:
-        """Number of the set of filters whose remotes hold an interval: thousands of intervals are a few places."""
-        mask = self.table.masks(None, interval, UNATTRIBUTED)[1]
-        place = self.place_numbers.setdefault(mask, len(self.place_numbers))
-        self.places += [-1] * (interval + 1 - len(self.places))
-        self.places[interval] = place
-        return place
-
-    def _class_id(self, found: Classification) -> int:
-        number = self.class_ids.get(found)
-        if number is None:
-            number = self.class_ids[found] = len(self.classes)
-            self.classes.append(found)
-            if 3 * len(self.classes) > len(self.class_counts):
-                self.class_counts = self._doubled(self.class_counts)
-                self.class_outcomes = self._doubled(self.class_outcomes)
-            flag = AGENT_DENIED if found.agent_denied else 0
-            self.class_outcomes[number] = int(found.verdict) | (int(found.reason) << 2) | flag
-        return number
+    # Verdicts -----------------------------------------------------------------------------------------------------
 
     def _store(self, slot: int, subject: int, number: int, names: int) -> int:
-        outcome = self.class_outcomes[number]
+        outcome = self.verdicts.outcomes[number]
         if outcome & AGENT_DENIED:
             self.agent_denied += 1
         reason = (outcome >> 2) & 31
@@ -584,7 +368,7 @@ class Engine:
         apart = flows.extra_word(slot, APART_PACKETS)
         if apart and verdict == 0:
             let = self._apart_class(slot)
-            reason = (self.class_outcomes[let] >> 2) & 31
+            reason = (self.verdicts.outcomes[let] >> 2) & 31
             if apart < flows.word(slot, PACKETS) + flows.word(slot, PACKETS_REPLY):
                 return 2, reason, self._mixed_class(slot, number)
             return 1, reason, let
@@ -592,7 +376,8 @@ class Engine:
 
     def _mixed_class(self, slot: int, number: int) -> int:
         """The flow's own classification, with the service that let some of its packets through."""
-        return self._class_id(replace(self.classes[number], service=self.classes[self._apart_class(slot)].service))
+        classes = self.verdicts.classes
+        return self.verdicts.number(replace(classes[number], service=classes[self._apart_class(slot)].service))
 
     def _apart_class(self, slot: int) -> int:
         """The class of the packets judged apart: an answer's, else an essential service's, from the flow's tuple."""
@@ -602,8 +387,8 @@ class Engine:
         key = self.flows.word(slot, 4)
         if (key >> 24) & 255 == ICMPV6:
             kind = (self.flows.extra_word(slot, NAMES) >> 8) & 255
-            return self._class_id(essential(DISCOVERY if 133 <= kind <= 137 else LISTENER))
-        return self._class_id(essential(DNS if (key >> 32) & 0xFFFF == DNS_PORT else DHCP))
+            return self.verdicts.number(essential(DISCOVERY if 133 <= kind <= 137 else LISTENER))
+        return self.verdicts.number(essential(DNS if (key >> 32) & 0xFFFF == DNS_PORT else DHCP))
 
     # Counting and telling -----------------------------------------------------------------------------------------
 
@@ -646,6 +431,8 @@ class Engine:
         return 0
 
     def _count_class(self, number: int, packets: int, octets: int) -> int:
+        while 3 * number + 3 > len(self.class_counts):
+            self.class_counts = self._doubled(self.class_counts)
         counts = self.class_counts
         counts[3 * number] += packets
         counts[3 * number + 1] += octets
@@ -654,15 +441,8 @@ class Engine:
 
     def _count_denied(self, slot: int, packets: int, octets: int) -> int:
         flows = self.flows
-        remote = flows.word(slot, 3)
-        if (flows.word(slot, 4) >> 16) & 255 == 6:
-            remote = IPV6 | self._wide(flows.word(slot, 2), flows.word(slot, 3))
-        denied = self.denied_remotes
-        known = denied.get(remote)
-        if known is not None:
-            denied[remote] = known + self._wide(packets, octets)
-        elif len(denied) < MAX_CACHED:
-            denied[remote] = self._wide(packets, octets)
+        version = (flows.word(slot, 4) >> 16) & 255
+        self.denied_remotes.add(version, flows.word(slot, 2), flows.word(slot, 3), packets, octets)
         return 0
 
     def _doubled(self, counts: array[int]) -> array[int]:
@@ -680,7 +460,7 @@ class Engine:
         protocol = (key >> 24) & 255
         version = (key >> 16) & 255
         verdict, reason, number = self._verdict(slot)
-        found = self.classes[number]
+        found = self.verdicts.classes[number]
         event.event_type = kind
         event.timestamp = flows.word(slot, AUTHORISED_AT)
         event.flow_id = flows.word(slot, FLOW_ID)
@@ -688,12 +468,8 @@ class Engine:
         event.protocol = protocol
         event.direction = _DIRECTIONS[(meta & OUTBOUND) != 0]
         event.direction_basis = _BASES[(meta >> 12) & 15]
-        if version == 4:
-            event.local = Address(4, flows.word(slot, 1))
-            event.remote = Address(4, flows.word(slot, 3))
-        else:
-            event.local = Address(6, self._wide(flows.word(slot, 0), flows.word(slot, 1)))
-            event.remote = Address(6, self._wide(flows.word(slot, 2), flows.word(slot, 3)))
+        event.local = self._address(version, flows.word(slot, 0), flows.word(slot, 1))
+        event.remote = self._address(version, flows.word(slot, 2), flows.word(slot, 3))
         event.local_port = None
         event.remote_port = None
         if protocol in WITH_PORTS:
@@ -745,21 +521,13 @@ class Engine:
 
     # What a flow is like --------------------------------------------------------------------------------------------
 
-    def _wide(self, high: int, low: int) -> int:
+    def _address(self, version: int, high: int, low: int) -> Address:
         wide = high  # a Python integer (engine.pxd): 128 bits fit no C type
-        return (wide << 64) | low
+        return Address(version, wide << 64 | low)
 
     def _remote(self, slot: int) -> Address:
         flows = self.flows
-        if (flows.word(slot, 4) >> 16) & 255 == 4:
-            return Address(4, flows.word(slot, 3))
-        return Address(6, self._wide(flows.word(slot, 2), flows.word(slot, 3)))
-
-    def _group(self, version: int, address: int) -> bool:
-        """True for a multicast or limited broadcast address."""
-        if version == 4:
-            return address >> 28 == 14 or address == 0xFFFFFFFF
-        return address >> 120 == 0xFF
+        return self._address((flows.word(slot, 4) >> 16) & 255, flows.word(slot, 2), flows.word(slot, 3))
 
     def _names_of(self, remote: Address, now: int) -> int:
         names = self.names.lookup(remote, now)
@@ -780,19 +548,28 @@ class Engine:
             return False
         return self.essentials.answered(path.previous_flow, self.datapath.header.message(), path.now)
 
-    def _note_group(self, slot: int, version: int, local: int, local_port: int, remote: int) -> int:
+    def _note_group(
+        self,
+        slot: int,
+        version: int,
+        local_high: int,
+        local_low: int,
+        local_port: int,
+        remote_high: int,
+        remote_low: int,
+    ) -> int:
         """This host sent to a group from here: anyone may answer for a moment (WFP)."""
-        if self._group(version, remote):
+        if self.datapath.group(version, remote_high, remote_low):
             if len(self.groups) >= MAX_GROUPS:
                 self.groups.pop(next(iter(self.groups)))
-            self.groups[version, local, local_port] = (slot, self.flows.word(slot, FLOW_ID))
+            self.groups[version, local_high, local_low, local_port] = (slot, self.flows.word(slot, FLOW_ID))
         return 0
 
-    def _group_answer(self, out: bool, version: int, local: int, local_port: int, now: int) -> int:
+    def _group_answer(self, out: bool, version: int, local_high: int, local_low: int, local_port: int, now: int) -> int:
         """The classification of the flow to a group that this packet answers in time, else -1."""
-        if out or not self.groups:
+        if out or len(self.groups) == 0:
             return -1
-        asked = self.groups.get((version, local, local_port))
+        asked = self.groups.get((version, local_high, local_low, local_port))
         if asked is None or self.flows.flow_in(asked[0]) != asked[1]:
             return -1
         sent = self.flows.word(asked[0], LAST_SEEN)

@@ -2,6 +2,7 @@
 cimport cython
 
 cdef int A, CNAME, AAAA, OPT, IN, MAX_RECORDS, MAX_POINTERS
+cdef unsigned long long SPREAD, M64
 
 
 cpdef object parse_dns(bytes message)
@@ -13,3 +14,15 @@ cpdef object read_addresses(bytes message, object answer)
 cdef object _addresses(bytes message, Py_ssize_t at, int records, object asked)
 @cython.locals(size=cython.int, pointers=cython.int, length=cython.int, end=cython.Py_ssize_t)
 cdef tuple _name(bytes message, Py_ssize_t at)
+
+
+cdef class NameTable:
+    cdef public dict _names
+    cdef Py_ssize_t _given
+    cdef dict _pending
+    cdef set _taught
+    cdef unsigned char[::1] _marks
+
+    cpdef bint may_know(self, unsigned long long high, unsigned long long low) except -1
+    @cython.locals(high=cython.ulonglong, low=cython.ulonglong)
+    cdef _mark(self, object address)

@@ -27,6 +27,8 @@ MAX_POINTERS = 32
 A, CNAME, AAAA, OPT = 1, 5, 28, 41
 IN = 1
 FOREVER = 1 << 63
+M64 = 0xFFFFFFFFFFFFFFFF
+SPREAD = 0x9E3779B97F4A7C15
 
 
 class Question(NamedTuple):
@@ -174,12 +176,23 @@ class NameTable:
             address: {name.lower().rstrip("."): FOREVER for name in names} for address, names in known.items()
         }
         self._given = len(self._names)
+        self._marks = bytearray(1 << 16)
+        for address in self._names:
+            self._mark(address)
         self._pending: dict[tuple[int, int, str, int], tuple[int, bool]] = {}
         self._taught: set[tuple[int, int, str, int]] = set()
         """Questions whose answer was learned: a second, different one for the same question may be forged."""
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def may_know(self, high: int, low: int) -> bool:
+        """False if no address with these words ever had a name: most flows need not ask further."""
+        return self._marks[(((high * SPREAD) & M64 ^ low) * SPREAD & M64) >> 48] != 0
+
+    def _mark(self, address: Address) -> None:
+        high, low = address.value >> 64, address.value & M64
+        self._marks[(((high * SPREAD) & M64 ^ low) * SPREAD & M64) >> 48] = 1
 
     def lookup(self, address: Address, now: int) -> tuple[str, ...]:
         """Names of `address` at `now`, sorted."""
@@ -232,6 +245,7 @@ class NameTable:
             if names is None:
                 self._make_room()
                 names = self._names[address] = {}
+                self._mark(address)
             until = now + max(FLOOR, seconds * 1_000_000_000)
             if name not in names and len(names) >= MAX_NAMES:
                 stale = min(names, key=lambda one: names[one])

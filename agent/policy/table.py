@@ -11,7 +11,6 @@ its whole class. Must not know: what a condition means, verdicts, generations.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import islice
 from typing import Final
@@ -21,6 +20,7 @@ from agent.model.subject import Subject
 from agent.model.vocabulary import ConditionState, Direction
 from agent.policy.effective import Filter
 from agent.policy.explain import NearMiss
+from agent.policy.intervals import Intervals
 from agent.policy.match import CONDITIONS, PASSING, Condition, Facts, condition_state
 
 NEAR_MISSES_SHOWN: Final = 8
@@ -29,6 +29,7 @@ Masks = tuple[int, int, int, int, int]
 
 _MAX_LEARNED: Final = 65_536
 """Values kept per process condition; then it forgets and learns anew: whoever invents images costs no memory."""
+_LOW_HALF: Final = (1 << 64) - 1
 _ANY_ADDRESS: Final = Address(4, 0)
 _NOBODY: Final = Subject()
 
@@ -50,6 +51,7 @@ class PolicyTable:
         self._edges4, masks4 = _sweep(remotes, 4)
         self._edges6, masks6 = _sweep(remotes, 6)
         self._first6 = len(masks4)
+        self.intervals = Intervals(self._edges4, self._edges6)
         self._by_interval = masks4 + masks6
         self._images, self._by_image = images, dict[str | None, int]()
         self._services, self._by_services = services, dict[tuple[str, ...] | None, int]()
@@ -57,9 +59,7 @@ class PolicyTable:
 
     def interval(self, version: int, value: int) -> int:
         """The number of the stretch of addresses that no filter tells apart from this one: IPv4's, then IPv6's."""
-        if version == 4:
-            return bisect_right(self._edges4, value)
-        return self._first6 + bisect_right(self._edges6, value)
+        return self.intervals.find(version, value >> 64, value & _LOW_HALF)
 
     def masks(self, direction: Direction | None, interval: int, subject: Subject) -> Masks:
         """The five masks of a flow; `subject` as `match.effective_subject` leaves it."""

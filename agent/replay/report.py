@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
-from operator import itemgetter
-
-from agent.engine.engine import IPV6, Engine
+from agent.engine.engine import Engine
 from agent.model.address import Address
 from agent.model.vocabulary import Reason, Verdict
 from agent.policy.effective import EffectivePolicy
 from agent.sinks.summary import TOP_DENIED, ProcessRow, RuleRow, Tally
-
-M64 = 0xFFFFFFFFFFFFFFFF
 
 
 def outcomes(engine: Engine) -> dict[tuple[Verdict, Reason], Tally]:
@@ -49,7 +44,9 @@ def rule_rows(engine: Engine, policy: EffectivePolicy) -> list[RuleRow]:
             for rule in policy.snapshot
         ]
     by_name = {row.name: row for row in rows}
-    for number, found in enumerate(engine.classes):
+    for number, found in enumerate(engine.verdicts.classes):
+        if 3 * number + 3 > len(engine.class_counts):
+            break
         for name in found.rules:
             row = by_name.get(name)
             if row is not None:
@@ -77,9 +74,4 @@ def process_rows(engine: Engine) -> list[ProcessRow]:
 
 def denied_remotes(engine: Engine) -> list[tuple[Address, int, int]]:
     """(remote, packets, bytes) of the remotes that lost most."""
-    most = heapq.nlargest(TOP_DENIED, engine.denied_remotes.items(), key=itemgetter(1))  # of equals the earlier
-    return [(_address(remote), counts >> 64, counts & M64) for remote, counts in most]
-
-
-def _address(number: int) -> Address:
-    return Address(6, number - IPV6) if number >= IPV6 else Address(4, number)
+    return engine.denied_remotes.most(TOP_DENIED)

@@ -111,7 +111,7 @@ class Track:
                 Verdict(outcome & 1),
                 reason,
                 flow or None,
-                self.engine.classes[outcome >> 32].rules if flow else (),
+                self.engine.verdicts.classes[outcome >> 32].rules if flow else (),
                 batch.direction_flag(number),
             )
 

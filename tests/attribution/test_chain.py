@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from agent.attribution.chain import Attribution, Failing, Owner
+from agent.attribution.chain import Attribution, Failing
+from agent.attribution.values import Owner
 from agent.model.address import Address
 from agent.model.subject import UNATTRIBUTED, Subject
 from agent.model.vocabulary import Confidence

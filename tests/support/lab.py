@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from agent.attribution.chain import Attribution, Owner
+from agent.attribution.chain import Attribution
 from agent.attribution.timeline import Timeline
-from agent.attribution.values import SocketRecord
+from agent.attribution.values import Owner, SocketRecord
 from agent.engine.events import FlowEvent
 from agent.model.address import parse_address, parse_endpoint
 from agent.model.device import Device
