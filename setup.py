@@ -14,6 +14,7 @@ COMPILED = [
     "agent.attribution.chain",
     "agent.datapath.headers",
     "agent.datapath.flows",
+    "agent.datapath.scout",
     "agent.datapath.datapath",
     "agent.policy.intervals",
     "agent.engine.events",

@@ -31,6 +31,7 @@ COMPILED = (
     "agent.datapath.datapath",
     "agent.datapath.flows",
     "agent.datapath.headers",
+    "agent.datapath.scout",
     "agent.engine.direction",
     "agent.engine.engine",
     "agent.engine.essentials",

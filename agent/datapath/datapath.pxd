@@ -2,13 +2,14 @@
 cimport cython
 from agent.datapath.flows cimport FlowTable
 from agent.datapath.headers cimport Header
+from agent.datapath.scout cimport Scout
 
 cdef int FLOW_ID, OWNER
-cdef int IP, NOT_IP, UNREADABLE, CUT, FLAG_IN, FLAG_OUT, REMOTE, BY_PREFIX, EXACT, LOOPBACK_ADDRESS
+cdef int IP, NOT_IP, UNREADABLE, CUT, FLAG_IN, FLAG_OUT, REMOTE, BY_PREFIX, EXACT
 cdef int LINK, FOREIGN, NOT_ISOLATED, OWN_TRAFFIC, RELATED, UNDECODABLE, MARTIAN, FRAGMENT, FLOW_TABLE_FULL, POLICY_ERROR
 cdef int ICMP_FLOW, ICMPV6_FLOW, SCTP_FLOW, OTHER_FLOW, UDP_UNREPLIED, SUPERSEDED, TIMEOUT, END_OF_RUN
-cdef int RECORD_WORDS, MAX_MACS, AHEAD
-cdef unsigned long long INSPECT, LOOPBACK, OUTBOUND, REPLIED, M32, NO_TIME, FOREVER, SECOND
+cdef int RECORD_WORDS, MAX_MACS, AHEAD, FACTS, TIME, LENGTH, SIGHT_WORDS
+cdef unsigned long long INSPECT, LOOPBACK, OUTBOUND, REPLIED, M32, NO_TIME, FOREVER, SECOND, PLAIN, OUT
 
 
 @cython.final
@@ -21,14 +22,8 @@ cdef class Datapath:
     cdef public unsigned long long[::1] packets
     cdef public unsigned long long[::1] octets
     cdef public dict ether_types
-    cdef unsigned long long[::1] exact
-    cdef unsigned long long[::1] prefixes
-    cdef int exact_count
-    cdef int prefix_count
-    cdef unsigned long long first_version
-    cdef unsigned long long first_low
-    cdef list ahead
-    cdef unsigned long long[::1] tags
+    cdef public Scout scout
+    cdef unsigned long long[::1] sights
     cdef public set macs
     cdef unsigned long long last_mac
     cdef public unsigned long long now
@@ -47,14 +42,14 @@ cdef class Datapath:
     cdef unsigned long long told
     cdef bint untold
 
-    @cython.locals(position=cython.Py_ssize_t, ahead=cython.Py_ssize_t, first=cython.Py_ssize_t, now=cython.ulonglong, base=cython.Py_ssize_t, bits=cython.ulonglong, length=cython.ulonglong, outcome=cython.int, place=cython.int)
+    @cython.locals(position=cython.Py_ssize_t, end=cython.Py_ssize_t, done=cython.Py_ssize_t)
     cpdef Py_ssize_t process(self, unsigned long long[::1] records, Py_ssize_t start, Py_ssize_t count) except -1
-    @cython.locals(found=cython.Py_ssize_t, header=Header, position=cython.Py_ssize_t, base=cython.Py_ssize_t)
-    cdef int _look_ahead(self, unsigned long long[::1] records, Py_ssize_t start, Py_ssize_t end) except -1
+    @cython.locals(flows=FlowTable, seen=cython.Py_ssize_t, fetched=cython.Py_ssize_t, at=cython.Py_ssize_t, facts=cython.ulonglong, position=cython.Py_ssize_t, slot=cython.Py_ssize_t, now=cython.ulonglong, bits=cython.ulonglong, length=cython.ulonglong, outcome=cython.int, place=cython.int)
+    cpdef Py_ssize_t judge(self, unsigned long long[::1] records, Py_ssize_t start, Py_ssize_t end, unsigned long long[::1] sights, Py_ssize_t first) except -1
     @cython.locals(key=cython.ulonglong)
     cdef int _place(self, Header header) except -1
-    @cython.locals(header=Header, status=cython.int, source=cython.int, destination=cython.int, loopback=cython.bint, out=cython.bint)
-    cdef int _packet(self, int flag, unsigned long long length) except -1
+    @cython.locals(header=Header, base=cython.Py_ssize_t, flag=cython.int, status=cython.int, source=cython.int, destination=cython.int, loopback=cython.bint, out=cython.bint)
+    cdef int _packet(self, unsigned long long[::1] records, Py_ssize_t position, unsigned long long length) except -1
     @cython.locals(header=Header, flows=FlowTable, tail=cython.ulonglong, slot=cython.Py_ssize_t, reply=cython.bint, meta=cython.ulonglong, outcome=cython.int, judged=cython.Py_ssize_t, ending=cython.int)
     cdef int _flow_packet(self, bint out, bint both, bint loopback, int flag, unsigned long long length) except -1
     @cython.locals(header=Header, key=cython.ulonglong)
@@ -67,10 +62,6 @@ cdef class Datapath:
     cdef bint _judge_anew(self, Py_ssize_t slot) except -1
     cdef Py_ssize_t _inspected(self, Py_ssize_t slot, bint out) except -2
     cdef int _without_flow(self, int reason) except -1
-    @cython.locals(number=cython.int)
-    cdef int _locality(self, unsigned long long version, unsigned long long high, unsigned long long low) except -1
-    @cython.locals(first_high=cython.ulonglong, last_high=cython.ulonglong)
-    cdef bint _within(self, Py_ssize_t base, unsigned long long version, unsigned long long high, unsigned long long low) except -1
     @cython.locals(mac=cython.ulonglong)
     cdef int _learn_mac(self) except -1
     cpdef bint group(self, unsigned long long version, unsigned long long high, unsigned long long low) except -1

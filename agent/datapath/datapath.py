@@ -21,6 +21,7 @@ from agent.datapath.fragments import Datagram, FragmentTable
 from agent.datapath.headers import Header
 from agent.datapath.layout import (
     END_OF_RUN,
+    FACTS,
     FLOW_ID,
     FLOW_TABLE_FULL,
     FOREIGN,
@@ -28,24 +29,30 @@ from agent.datapath.layout import (
     ICMP_FLOW,
     ICMPV6_FLOW,
     INSPECT,
+    LENGTH,
     LINK,
     LOOPBACK,
     M32,
     MARTIAN,
     NOT_ISOLATED,
     OTHER_FLOW,
+    OUT,
     OUTBOUND,
     OWN_TRAFFIC,
     OWNER,
+    PLAIN,
     POLICY_ERROR,
     RELATED,
     REPLIED,
     SCTP_FLOW,
+    SIGHT_WORDS,
     SUPERSEDED,
+    TIME,
     TIMEOUT,
     UDP_UNREPLIED,
     UNDECODABLE,
 )
+from agent.datapath.scout import Scout
 from agent.model.errors import AgentError
 
 RECORD_WORDS = 5
@@ -54,13 +61,13 @@ FOREVER = 0xFFFFFFFFFFFFFFFF
 SECOND = 1_000_000_000
 MAX_MACS = 16
 AHEAD = 32
-"""Packets decoded and looked for ahead of judging the first of them: their headers fit the fastest cache."""
+"""Packets looked at and looked for ahead of judging the first of them."""
 
 # Status of a decoded header, as in headers.py.
 IP, NOT_IP, UNREADABLE, CUT = 0, 1, 2, 3
 FLAG_IN, FLAG_OUT = 1, 2
 # Locality of an address.
-REMOTE, BY_PREFIX, EXACT, LOOPBACK_ADDRESS = 0, 1, 2, 3
+REMOTE, BY_PREFIX, EXACT = 0, 1, 2
 
 
 class Authoriser(Protocol):
@@ -97,14 +104,8 @@ class Datapath:
         self.packets = array("Q", bytes(8 * 64))
         self.octets = array("Q", bytes(8 * 64))
         self.ether_types: dict[int, int] = {}
-        self.exact = array("Q")
-        self.prefixes = array("Q")
-        self.exact_count = 0
-        self.prefix_count = 0
-        self.first_version = 0
-        self.first_low = 0
-        self.ahead = [Header() for _ in range(AHEAD)]
-        self.tags = array("Q", bytes(8 * AHEAD))
+        self.scout = Scout(flows)
+        self.sights = array("Q", bytes(8 * SIGHT_WORDS * AHEAD))
         self.macs: set[int] = set()
         self.last_mac = 0
         self.now = 0
@@ -132,18 +133,6 @@ class Datapath:
 
     # Set-up -------------------------------------------------------------------------------------------------
 
-    def set_local(self, exact: list[tuple[int, int]], prefixes: list[tuple[int, int, int]]) -> None:
-        """The device's addresses: exact (version, value), prefixes (version, first, last)."""
-        m64 = FOREVER
-        self.exact = array("Q", [w for v, a in exact for w in (v, a >> 64, a & m64)])
-        self.prefixes = array("Q", [w for v, a, b in prefixes for w in (v, a >> 64, a & m64, b >> 64, b & m64)])
-        self.exact_count = len(exact)
-        self.prefix_count = len(prefixes)
-        self.first_version = exact[0][0] if exact else 0
-        self.first_low = exact[0][1] & m64 if exact and exact[0][0] == 4 else 0
-        if self.first_version != 4:
-            self.first_version = 0
-
     def install(self, generation: int, isolated: bool, deny_link: bool) -> None:
         """A new policy is in force from the next packet on: flows of another generation are judged anew."""
         self.generation = generation & 0xFFFFFF
@@ -157,9 +146,9 @@ class Datapath:
 
     def attach(self, data: memoryview | bytes | bytearray) -> None:
         """The buffer the next records point into."""
-        self.quoted.attach(data)
-        for header in self.ahead:
-            header.share(self.quoted)
+        self.header.attach(data)
+        self.quoted.share(self.header)
+        self.scout.attach(data)
 
     def mark(self, count: int) -> None:
         """Note flow and outcome of each of the next `count` packets in `marks`, two words each."""
@@ -172,26 +161,38 @@ class Datapath:
     def process(self, records: array[int], start: int, count: int) -> int:
         """Judge records `start`..`count`. Returns the first one not judged: the one at or after `stop_at`, or `count`.
 
-        A few packets are decoded and looked for in the flow table ahead of being judged: none of that changes
-        anything, and their cache misses overlap instead of queueing.
+        A few packets are looked at ahead of being judged, so that their cache misses overlap instead of queueing.
         """
         position = start
-        first = start
-        ahead = start
         while position < count:
-            if position == ahead:
-                first = position
-                ahead = min(count, position + AHEAD)
-                self._look_ahead(records, first, ahead)
-            base = position * RECORD_WORDS
-            bits = records[base + 3]
-            now = records[base]
+            end = min(count, position + AHEAD)
+            self.scout.look(records, position, end, self.sights, 0)
+            done = self.judge(records, position, end, self.sights, 0)
+            if done < end:
+                return done
+            position = end
+        return count
+
+    def judge(self, records: array[int], start: int, end: int, sights: array[int], first: int) -> int:
+        """process() for packets already looked at: the sight of record `start` is number `first` of `sights`."""
+        flows = self.flows
+        seen = first
+        fetched = first
+        for position in range(start, end):
+            if seen == fetched:
+                fetched = min(first + end - start, seen + AHEAD)
+                flows.expect(sights, seen, fetched)
+            at = seen * SIGHT_WORDS
+            seen += 1
+            facts = sights[at + FACTS]
+            now = sights[at + TIME]
+            length = sights[at + LENGTH]
+            bits = records[position * RECORD_WORDS + 3]
             if bits & NO_TIME and now == 0:
                 now = self.now  # the last one of the capture before
             if now < self.begin or now > self.until:
                 if self.marking:
                     self.marks[2 * position + 1] = FOREVER
-                position += 1
                 continue
             if not bits & NO_TIME:
                 if now >= self.stop_at and self.stop_at != FOREVER:
@@ -201,34 +202,25 @@ class Datapath:
                     self.earliest = now
                 if now > self.latest:
                     self.latest = now
-            length = records[base + 2] & M32
-            self.header = self.ahead[position - first]
-            outcome = self._packet((bits >> 32) & 3, length)
+            outcome = -1
+            if facts & PLAIN:
+                slot = flows.find_at(
+                    facts >> 32, sights[at], sights[at + 1], sights[at + 2], sights[at + 3], sights[at + 4]
+                )
+                if slot >= 0:
+                    outcome = flows.packet(slot, (facts & OUT) != 0, length, now, self.generation, (facts >> 8) & 0xFF)
+                    if outcome >= 0 and self.marking:
+                        self.flow_mark = flows.word(slot, FLOW_ID)
+                        self.class_mark = flows.word(slot, OWNER) & M32
+            if outcome < 0:
+                outcome = self._packet(records, position, length)
             place = (outcome & 1) * 32 + (outcome >> 2)
             self.packets[place] += 1
             self.octets[place] += length
             if self.marking:
                 self.marks[2 * position] = self.flow_mark
                 self.marks[2 * position + 1] = outcome | (self.class_mark << 32)
-            position += 1
-        return count
-
-    def _look_ahead(self, records: array[int], start: int, end: int) -> int:
-        """Decode records `start`..`end`, note whose they are and where their flows lie. Nothing else changes."""
-        found = 0
-        for position in range(start, end):
-            base = position * RECORD_WORDS
-            header = self.ahead[position - start]
-            header.status = header.decode(records[base + 1], records[base + 2] >> 32, records[base + 3] & 0xFFFF)
-            if header.status == IP or header.status == CUT:
-                header.source_at = self._locality(header.version, header.source_high, header.source_low)
-                header.destination_at = self._locality(header.version, header.destination_high, header.destination_low)
-                if header.status == IP:
-                    self._place(header)
-                    self.flows.fetch(header.tag)
-                    self.tags[found] = header.tag
-                    found += 1
-        return self.flows.touch(self.tags, found)
+        return end
 
     def _place(self, header: Header) -> int:
         """Hash of the header's flow, as seen from the source if that is local, else from the destination."""
@@ -245,12 +237,20 @@ class Datapath:
             )
         return 0
 
-    def _packet(self, flag: int, length: int) -> int:
-        """The outcome of the frame in `header`: verdict | reason << 2."""
+    def _packet(self, records: array[int], position: int, length: int) -> int:
+        """The outcome of a packet that needs more than counting: verdict | reason << 2."""
         header = self.header
+        base = position * RECORD_WORDS
+        flag = (records[base + 3] >> 32) & 3
+        status = header.decode(records[base + 1], records[base + 2] >> 32, records[base + 3] & 0xFFFF)
+        header.status = status
+        if status == IP or status == CUT:
+            header.source_at = self.scout.locality(header.version, header.source_high, header.source_low)
+            header.destination_at = self.scout.locality(header.version, header.destination_high, header.destination_low)
+            if status == IP:
+                self._place(header)
         self.flow_mark = 0
         self.class_mark = 0
-        status = header.status
         if status == NOT_IP:
             self.ether_types[header.ether_type] = self.ether_types.get(header.ether_type, 0) + 1
             return (LINK << 2) | (0 if self.deny_link else 1)
@@ -291,13 +291,6 @@ class Datapath:
         flows = self.flows
         tail = header.tail
         slot = self._find(out, tail)
-        if slot >= 0 and not both and header.fragment == 0:
-            outcome = flows.packet(slot, out, length, self.now, self.generation, header.tcp_flags)
-            if outcome >= 0:
-                if self.marking:
-                    self.flow_mark = flows.word(slot, FLOW_ID)
-                    self.class_mark = flows.word(slot, OWNER) & M32
-                return outcome
         if both and slot < 0:
             # Either end may be the local one: it is the initiator's, and a flow already there knows.
             slot = self._find_turned(tail)
@@ -452,37 +445,6 @@ class Datapath:
         return (reason << 2) | (0 if self.isolated else 1)
 
     # Whose --------------------------------------------------------------------------------------------------
-
-    def _locality(self, version: int, high: int, low: int) -> int:
-        if version == 4:
-            if low == self.first_low and self.first_version == 4:
-                return EXACT
-            if low >> 24 == 127:
-                return LOOPBACK_ADDRESS
-        elif high == 0 and low == 1:
-            return LOOPBACK_ADDRESS
-        for number in range(self.exact_count):
-            if (
-                self.exact[3 * number + 2] == low
-                and self.exact[3 * number + 1] == high
-                and self.exact[3 * number] == version
-            ):
-                return EXACT
-        for number in range(self.prefix_count):
-            if self._within(5 * number, version, high, low):
-                return BY_PREFIX
-        return REMOTE
-
-    def _within(self, base: int, version: int, high: int, low: int) -> bool:
-        if self.prefixes[base] != version:
-            return False
-        first_high = self.prefixes[base + 1]
-        last_high = self.prefixes[base + 3]
-        if high < first_high or high > last_high:
-            return False
-        if high == first_high and low < self.prefixes[base + 2]:
-            return False
-        return not (high == last_high and low > self.prefixes[base + 4])
 
     def _learn_mac(self) -> int:
         """A flow that one of our addresses began, in a frame that did not come in: its source MAC is one of ours."""

@@ -11,7 +11,7 @@ cdef extern from *:
     """
     void prefetch "agent_prefetch"(const void *address) noexcept
 
-cdef Py_ssize_t WORDS, EXTRA, META, LAST_SEEN, FLOW_ID, PACKETS, PACKETS_REPLY, BYTES, BYTES_REPLY, FIRST_SEEN, AUTHORISED_AT, OWNER, QUEUE, NAMES, APART_PACKETS, APART_BYTES, QUEUED_AT
+cdef Py_ssize_t WORDS, EXTRA, META, LAST_SEEN, FLOW_ID, PACKETS, PACKETS_REPLY, BYTES, BYTES_REPLY, FIRST_SEEN, AUTHORISED_AT, OWNER, QUEUE, NAMES, APART_PACKETS, APART_BYTES, QUEUED_AT, FACTS, SIGHT_WORDS
 cdef int QUEUE_SHIFT, LAST_ACK, TIME_WAIT, CLOSE, UDP_UNREPLIED, UDP_REPLIED, DENIED, UNREPLIED, REPLIED_QUEUE, KEPT, FIN, RST, TIMEOUT, EVICTED
 cdef unsigned long long REPLIED, USED, OPENED, OUTBOUND, STATE_MASK, M32, M64, K1, K2
 
@@ -42,14 +42,13 @@ cdef class FlowTable:
     @cython.locals(place=cython.ulonglong)
     cdef int _place(self, unsigned long long entry) except -1
     @cython.locals(value=cython.ulonglong)
-    cdef unsigned long long hash(self, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key) except? 1
+    cdef unsigned long long hash(self, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key) noexcept nogil
     @cython.locals(place=cython.ulonglong, entry=cython.ulonglong, slot=cython.Py_ssize_t, base=cython.Py_ssize_t)
     cdef Py_ssize_t find_at(self, unsigned long long tag, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key) except -2
     @cython.locals(tag=cython.ulonglong)
     cpdef Py_ssize_t find(self, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key) except -2
-    cdef int fetch(self, unsigned long long tag) except -1
-    @cython.locals(number=cython.Py_ssize_t, entry=cython.ulonglong, base=cython.Py_ssize_t)
-    cdef int touch(self, unsigned long long[::1] tags, Py_ssize_t count) except -1
+    @cython.locals(number=cython.Py_ssize_t, tag=cython.ulonglong, entry=cython.ulonglong, base=cython.Py_ssize_t)
+    cdef int expect(self, unsigned long long[::1] sights, Py_ssize_t first, Py_ssize_t last) except -1
     @cython.locals(tag=cython.ulonglong, slot=cython.Py_ssize_t, base=cython.Py_ssize_t)
     cpdef Py_ssize_t insert(self, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key, unsigned long long now) except -2
     @cython.locals(tag=cython.ulonglong, place=cython.ulonglong, entry=cython.ulonglong, gap=cython.ulonglong, base=cython.Py_ssize_t)

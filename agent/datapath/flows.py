@@ -37,6 +37,7 @@ from agent.datapath.layout import (
     ESTABLISHED,
     EVICTED,
     EXTRA,
+    FACTS,
     FIN,
     FIRST_SEEN,
     FLOW_ID,
@@ -62,6 +63,7 @@ from agent.datapath.layout import (
     REPLIED,
     REPLIED_QUEUE,
     RST,
+    SIGHT_WORDS,
     STATE_MASK,
     STATE_NAMES,
     TIME_WAIT,
@@ -213,21 +215,19 @@ class FlowTable:
                     return slot
             place = (place + 1) & self.mask
 
-    def touch(self, tags: array[int], count: int) -> int:
-        """Have the flows of `count` hashes, whose places fetch() asked for, on their way to the processor's cache."""
+    def expect(self, sights: array[int], first: int, last: int) -> int:
+        """Have the flows of sights `first`..`last` on their way to the processor's cache; nothing waits for them."""
         if cython.compiled:
-            for number in range(count):
-                entry = self.index[tags[number] & self.mask] & M32
+            for number in range(first, last):
+                tag = sights[number * SIGHT_WORDS + FACTS] >> 32
+                prefetch(cython.address(self.index[tag & self.mask]))  # type: ignore[name-defined]  # noqa: F821 - flows.pxd
+            for number in range(first, last):
+                tag = sights[number * SIGHT_WORDS + FACTS] >> 32
+                entry = self.index[tag & self.mask] & M32
                 if entry != 0:
                     base = (entry - 1) * WORDS
                     prefetch(cython.address(self.words[base]))  # type: ignore[name-defined]  # noqa: F821 - flows.pxd
                     prefetch(cython.address(self.words[base + BYTES]))  # type: ignore[name-defined]  # noqa: F821
-        return 0
-
-    def fetch(self, tag: int) -> int:
-        """Have the place of a hash in the index on its way to the cache; nothing waits for it."""
-        if cython.compiled:
-            prefetch(cython.address(self.index[tag & self.mask]))  # type: ignore[name-defined]  # noqa: F821 - flows.pxd
         return 0
 
     def insert(self, local_high: int, local_low: int, remote_high: int, remote_low: int, key: int, now: int) -> int:

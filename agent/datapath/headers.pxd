@@ -46,30 +46,30 @@ cdef class Header:
     cpdef int attach(self, object data) except -1
     cpdef int share(self, Header other) except -1
     @cython.locals(end=cython.Py_ssize_t)
-    cpdef int decode(self, Py_ssize_t offset, Py_ssize_t captured, int link_type) except -1
+    cpdef int decode(self, Py_ssize_t offset, Py_ssize_t captured, int link_type) except -1 nogil
     @cython.locals(ether_type=cython.uint, tags=cython.int)
-    cdef int _ethernet_type(self, Py_ssize_t position, Py_ssize_t end) except -1
-    cdef int _by_type(self, Py_ssize_t position, Py_ssize_t end, unsigned int ether_type) except -1
+    cdef int _ethernet_type(self, Py_ssize_t position, Py_ssize_t end) except -1 nogil
+    cdef int _by_type(self, Py_ssize_t position, Py_ssize_t end, unsigned int ether_type) except -1 nogil
     @cython.locals(hardware=cython.int, captured=cython.Py_ssize_t, family=cython.uint, ether_type=cython.uint)
-    cdef int _other_link(self, Py_ssize_t offset, Py_ssize_t end, int link_type) except -1
-    cdef int _packet_type(self, int packet_type, int hardware) except -1
-    cdef int _cooked_mac(self, Py_ssize_t position, int length) except -1
-    cpdef unsigned long long source_mac(self) except? 1
-    cpdef bint on_loopback(self) except -1
+    cdef int _other_link(self, Py_ssize_t offset, Py_ssize_t end, int link_type) except -1 nogil
+    cdef int _packet_type(self, int packet_type, int hardware) except -1 nogil
+    cdef int _cooked_mac(self, Py_ssize_t position, int length) except -1 nogil
+    cpdef unsigned long long source_mac(self) except? 1 nogil
+    cpdef bint on_loopback(self) except -1 nogil
     cpdef bytes message(self)
     @cython.locals(version=cython.int)
-    cpdef int network(self, Py_ssize_t position, Py_ssize_t end, int quoted) except -1
+    cpdef int network(self, Py_ssize_t position, Py_ssize_t end, int quoted) except -1 nogil
     @cython.locals(header=cython.Py_ssize_t, total=cython.Py_ssize_t, limit=cython.Py_ssize_t, stop=cython.Py_ssize_t, word=cython.uint)
-    cdef int _ipv4(self, Py_ssize_t position, Py_ssize_t end, int quoted) except -1
+    cdef int _ipv4(self, Py_ssize_t position, Py_ssize_t end, int quoted) except -1 nogil
     @cython.locals(length=cython.Py_ssize_t, following=cython.int, cursor=cython.Py_ssize_t, limit=cython.Py_ssize_t, stop=cython.Py_ssize_t, extensions=cython.int, size=cython.Py_ssize_t, word=cython.uint)
-    cdef int _ipv6(self, Py_ssize_t position, Py_ssize_t end, int quoted) except -1
-    cdef unsigned long long wide(self, Py_ssize_t position) except? 1
-    cdef unsigned long long _join(self, unsigned long long first, unsigned long long second, unsigned long long third, unsigned long long fourth) noexcept
+    cdef int _ipv6(self, Py_ssize_t position, Py_ssize_t end, int quoted) except -1 nogil
+    cdef unsigned long long wide(self, Py_ssize_t position) except? 1 nogil
+    cdef unsigned long long _join(self, unsigned long long first, unsigned long long second, unsigned long long third, unsigned long long fourth) noexcept nogil
     @cython.locals(high=cython.ulonglong)
-    cdef unsigned long long _mac(self, Py_ssize_t position) except? 1
-    cdef unsigned long long word(self, Py_ssize_t position) except? 1
+    cdef unsigned long long _mac(self, Py_ssize_t position) except? 1 nogil
+    cdef unsigned long long word(self, Py_ssize_t position) except? 1 nogil
     @cython.locals(checked=cython.bint, protocol=cython.int, left=cython.Py_ssize_t, size=cython.Py_ssize_t)
-    cdef int _transport(self, Py_ssize_t position, Py_ssize_t stop, Py_ssize_t limit, int quoted) except -1
+    cdef int _transport(self, Py_ssize_t position, Py_ssize_t stop, Py_ssize_t limit, int quoted) except -1 nogil
     @cython.locals(kind=cython.int, query=cython.bint)
-    cdef int _icmp_query(self, Py_ssize_t position, Py_ssize_t left) except -1
-    cdef int _ports(self, Py_ssize_t position) except -1
+    cdef int _icmp_query(self, Py_ssize_t position, Py_ssize_t left) except -1 nogil
+    cdef int _ports(self, Py_ssize_t position) except -1 nogil

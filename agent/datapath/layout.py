@@ -29,6 +29,12 @@ M64 = 0xFFFFFFFFFFFFFFFF
 K1 = 0x9E3779B97F4A7C15
 K2 = 0xC2B2AE3D27D4EB4F
 
+# What was seen of a packet ahead of judging it (scout.py). Words 0-4: addresses and key as in a flow, then these.
+FACTS, TIME, LENGTH = 5, 6, 7
+SIGHT_WORDS = 8
+# FACTS: hash of the tuple << 32 | TCP flags << 8 | these. Not PLAIN: nothing else is told.
+PLAIN, OUT = 1, 2
+
 # States: the TCP ones are conntrack's.
 NONE, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT, CLOSE_WAIT, LAST_ACK, TIME_WAIT, CLOSE = 0, 1, 2, 3, 4, 5, 6, 7, 8
 UDP_UNREPLIED, UDP_REPLIED, ICMP_FLOW, OTHER_FLOW, SCTP_FLOW, ICMPV6_FLOW = 9, 10, 11, 12, 13, 14

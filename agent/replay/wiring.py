@@ -159,7 +159,7 @@ def build_engine(world: World, options: ReplayOptions, sink: EventSink | None) -
     )
     path = engine.datapath
     path.set_related_rate(settings.number("related.rate"))
-    path.set_local(
+    path.scout.set_local(
         [(address.version, address.value) for address in world.local_exact],
         [(network.version, network.first, network.last) for network in world.local_networks],
     )
