@@ -25,6 +25,9 @@ DIRECTION_SHIFT = 32
 NO_TIME = 1 << 34
 """The packet has no time of its own; its TIME is the one last seen in the file."""
 
+_WORTH_MOVING = 4096
+"""Bytes before the first frame from which on a copy leaves them out: of merged captures a batch is often one packet."""
+
 UNKNOWN, INBOUND, OUTBOUND = 0, 1, 2
 """Direction flags, as pcapng has them."""
 
@@ -61,12 +64,19 @@ class Batch:
     def copy(self) -> Batch:
         """The same packets in memory of their own."""
         words = self.records[: self.count * RECORD_WORDS]
-        end = 0
+        start = end = 0
         if self.count:
             last = len(words) - RECORD_WORDS
             options = words[last + OPTIONS]
+            start = words[OFFSET]
             end = max(words[last + OFFSET] + (words[last + LENGTHS] >> 32), (options >> 32) + (options & 0xFFFFFFFF))
-        data = bytes(memoryview(self.data)[:end])
+        if start > _WORTH_MOVING:
+            for place in range(0, len(words), RECORD_WORDS):
+                words[place + OFFSET] -= start
+                words[place + OPTIONS] -= start << 32 if words[place + OPTIONS] else 0
+        else:
+            start = 0
+        data = bytes(memoryview(self.data)[start:end])
         return Batch(data, words, self.count, big_endian=self.big_endian, source=self.source)
 
     def time(self, index: int) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.capture.batch import Interface
+from agent.capture.scan import IN_ORDER, MAYBE_SWAPPED, SWAPPED
 from agent.model.address import Address, canonical_address
 
 PCAP_HEADER_SIZE, SECTION_SIZE, INTERFACE_SIZE = 24, 28, 20
@@ -40,6 +41,13 @@ PCAP_MAGICS = {
 PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 
 
+def looks_converted(magic: bytes) -> bool:
+    """True if the four bytes are what a transfer in text mode makes of PCAPNG_MAGIC: block types reserved for that."""
+    return len(magic) == 4 and magic != PCAPNG_MAGIC and (
+        magic[:3] in (b"\x0a\x0d\x0a", b"\x0d\x0d\x0a") or magic[1:] in (b"\x0a\x0d\x0a", b"\x0a\x0d\x0d")
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PcapHeader:
     """The header of a pcap file."""
@@ -48,10 +56,23 @@ class PcapHeader:
     unit_ns: int
     record_header: int
     major: int
+    minor: int
     link_type: int
     fcs: int
     """Bytes of frame check sequence at the end of each frame."""
     snaplen: int
+
+    @property
+    def known(self) -> bool:
+        """The version is one that exists: 2.x, or 543.0 of DG/UX."""
+        return self.major == 2 or (self.major, self.minor) == (543, 0)
+
+    @property
+    def length_order(self) -> int:
+        """How records order their two lengths. Version 2.3 exchanged them, and some of its writers did not know."""
+        if self.major == 2 and self.minor > 3:
+            return IN_ORDER
+        return MAYBE_SWAPPED if (self.major, self.minor) == (2, 3) else SWAPPED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +107,13 @@ def longest_frame(snaplen: int) -> int:
 def parse_pcap_header(header: bytes) -> PcapHeader:
     """The first PCAP_HEADER_SIZE bytes of a file that begins with one of PCAP_MAGICS."""
     big_endian, unit_ns, record_header = PCAP_MAGICS[header[:4]]
-    major, snaplen, link = struct.unpack(">4xH10xII" if big_endian else "<4xH10xII", header)
+    major, minor, snaplen, link = struct.unpack(">4xHH8xII" if big_endian else "<4xHH8xII", header)
     return PcapHeader(
         big_endian=big_endian,
         unit_ns=unit_ns,
         record_header=record_header,
         major=major,
+        minor=minor,
         link_type=link & 0xFFFF,
         # The upper half: bit 26 says that the top four bits count 16-bit words of frame check sequence.
         fcs=(link >> 28) * 2 if link & 0x04000000 else 0,

@@ -2,7 +2,7 @@
 
 Knows: the buffer and what the file as a whole said (interfaces, its end, its faults). Framing is `scan.py`'s.
 Must not know: what is inside a frame, which packets matter.
-Memory: one buffer, which grows only as bytes really arrive, to one block of 16 MiB at most.
+Memory: one buffer, which grows only as bytes really arrive, to one block of 16 MiB at most; none once it is closed.
 
     with open_capture("day.pcapng.gz") as reader:
         while (batch := reader.next_batch()) is not None:
@@ -19,27 +19,34 @@ from agent.capture import blocks, scan
 from agent.capture.batch import RECORD_WORDS, Batch, Interface
 from agent.capture.sections import Sections
 from agent.capture.streams import CountedFile, PlainStream, open_stream
+from agent.capture.variants import record_header_size
 from agent.capture.window import Window
 from agent.model.errors import CaptureError
 
-_BUFFER = 512 << 10
+BUFFER = 512 << 10
 """Bytes read at a time: half of a usual second-level cache, so that frames are still in it when they are judged."""
 _SMALL_BUFFER = 4096
-_LARGEST_BUFFER = (16 << 20) + _BUFFER
+_LARGEST_BUFFER = (16 << 20) + BUFFER
 _BATCH = 16_384
 _SHORTEST_RECORD = 16
+_EVIDENCE = 64 << 10
+"""Bytes of a pcap file at most that tell its variant."""
+_CONVERTED = "a pcapng file that a transfer in text mode has damaged: copy it again in binary mode"
 _ALLOWED = "give a pcap or pcapng file, also compressed by gzip, xz or zstd"
 
 
-def open_capture(path: str) -> CaptureReader:
-    """A reader of the capture at `path`, `-` for standard input. Raises CaptureError if that is no capture."""
-    return CaptureReader(path)
+def open_capture(path: str, *, buffer: int = BUFFER) -> CaptureReader:
+    """A reader of the capture at `path`, `-` for standard input. Raises CaptureError if that is no capture.
+
+    `buffer`: bytes read at a time; less than the default where many captures are open together.
+    """
+    return CaptureReader(path, buffer)
 
 
 class CaptureReader:
     """One capture being read; open_capture() makes it."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, buffer: int = BUFFER) -> None:
         self.path = path
         self.interfaces: list[Interface] = []
         """Those declared so far, in any section; records name them by their place here."""
@@ -51,13 +58,13 @@ class CaptureReader:
         self._file = CountedFile(path)
         try:
             self._stream = open_stream(self._file)
-            self._window, self._records = self._room()
+            self._window, self._records = self._room(buffer)
             self._scanner = self._begin()
         except OSError as error:
-            self.close()
+            self._file.close()
             raise CaptureError(path, self.bytes_read, f"cannot read: {error.strerror or error}") from None
         except CaptureError:
-            self.close()
+            self._file.close()
             raise
 
     @property
@@ -79,9 +86,13 @@ class CaptureReader:
         ]
 
     def close(self) -> None:
-        """Ends the reading; twice is once."""
+        """Ends the reading; twice is once. What was said about the capture stays, and the batch handed out last."""
         self._finished = True
         self._file.close()
+        # A folder may hold thousands of captures: all that is large goes, also what scanner and decoder keep alive.
+        self._stream = PlainStream(self._file, b"")
+        self._window, self._records = Window(self._stream, size=0, limit=0), array("Q")
+        self._scanner, self._sections = scan.PcapngScanner(), None
 
     def __enter__(self) -> CaptureReader:
         return self
@@ -105,7 +116,8 @@ class CaptureReader:
                     break
                 self._fetch(scanner.need)
             elif scanner.stop == scan.BAD:
-                self._stop(scanner.fault)
+                converted = blocks.looks_converted(bytes(window.data[window.at : min(window.at + 4, window.end)]))
+                self._stop(_CONVERTED if converted else scanner.fault)
             elif scanner.stop == scan.SECTION and count:
                 break  # the options of a batch have one byte order
             else:
@@ -115,10 +127,10 @@ class CaptureReader:
         big_endian = self._sections is not None and self._sections.big_endian
         return Batch(window.data, self._records, count, big_endian=big_endian)
 
-    def _room(self) -> tuple[Window, array[int]]:
+    def _room(self, buffer: int) -> tuple[Window, array[int]]:
         """The buffer and the record words; little of both for a small file, whose start-up they would dominate."""
         total = self._file.bytes_total if isinstance(self._stream, PlainStream) else None
-        size = _BUFFER if total is None else max(_SMALL_BUFFER, min(_BUFFER, total))
+        size = buffer if total is None else max(_SMALL_BUFFER, min(buffer, total))
         records = array("Q", bytes(8 * RECORD_WORDS * min(_BATCH, size // _SHORTEST_RECORD + 1)))
         return Window(self._stream, size=size, limit=_LARGEST_BUFFER), records
 
@@ -133,6 +145,8 @@ class CaptureReader:
             return self._begin_pcap()
         if self._stream.fault:
             raise CaptureError(self.path, 0, f"{self._stream.fault}; {_ALLOWED}")
+        if blocks.looks_converted(magic):
+            raise CaptureError(self.path, 0, _CONVERTED)
         what = f"not a capture, it begins with the bytes {magic.hex(' ')}" if magic else "the file is empty"
         raise CaptureError(self.path, 0, f"{what}; {_ALLOWED}")
 
@@ -141,17 +155,20 @@ class CaptureReader:
         if not window.ensure(blocks.PCAP_HEADER_SIZE):
             raise CaptureError(self.path, window.end, f"the file ends inside its header; {_ALLOWED}")
         header = blocks.parse_pcap_header(bytes(window.data[: blocks.PCAP_HEADER_SIZE]))
-        if header.major != 2:
-            raise CaptureError(self.path, 4, f"pcap version {header.major} is not known, only version 2")
+        if not header.known:
+            raise CaptureError(
+                self.path, 4, f"pcap version {header.major}.{header.minor} is not known, only version 2; {_ALLOWED}"
+            )
         window.at = blocks.PCAP_HEADER_SIZE
         self.interfaces.append(Interface(link_type=header.link_type, snaplen=header.snaplen))
         return scan.PcapScanner(
             header.big_endian,
             header.unit_ns,
-            header.record_header,
+            record_header_size(header, bytes(memoryview(window.data)[window.at : min(window.end, _EVIDENCE)])),
             header.link_type,
             header.fcs,
             blocks.longest_frame(header.snaplen),
+            header.length_order,
         )
 
     def _begin_pcapng(self) -> scan.PcapngScanner:

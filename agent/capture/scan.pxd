@@ -1,6 +1,9 @@
 cimport cython
 
 cdef Py_ssize_t _WORDS, _ROW, _LINK, _MULTIPLIER, _EXACT, _FCS, _SNAPLEN, _LIMIT
+cdef Py_ssize_t _UNITS, _SHIFT, _TIMES, _DIVISOR, _AHEAD, _BACK
+cdef int _SWAPPED, _MAYBE_SWAPPED
+cdef unsigned long long _LAST_TIME, _LAST_SECOND, _LOW_HALF
 cdef unsigned long long _MAX_BLOCK, _SECTION_BLOCK, _ORDER_MAGIC, _ORDER_MAGIC_SWAPPED, _INTERFACE_BLOCK
 cdef unsigned long long _OLD_PACKET_BLOCK, _SIMPLE_PACKET_BLOCK, _PACKET_BLOCK, _NO_TIME, _SECOND
 
@@ -14,6 +17,7 @@ cdef class PcapScanner:
     cdef bint big_endian
     cdef unsigned long long unit_ns, link_bits, fcs, limit
     cdef Py_ssize_t header
+    cdef int order
     cdef readonly Py_ssize_t undeclared, undeclared_at, position, need
     cdef readonly int stop
     cdef readonly str fault
@@ -23,6 +27,7 @@ cdef class PcapScanner:
         limit=cython.ulonglong, link_bits=cython.ulonglong, room=cython.Py_ssize_t, stop=cython.int,
         need=cython.Py_ssize_t, frame=cython.Py_ssize_t, captured=cython.ulonglong, original=cython.ulonglong,
         seconds=cython.ulonglong, subsecond=cython.ulonglong, word=cython.Py_ssize_t,
+        order=cython.int,
     )
     cpdef Py_ssize_t scan(
         self, const unsigned char[::1] data, Py_ssize_t at, Py_ssize_t end, unsigned long long[::1] records,
@@ -35,7 +40,6 @@ cdef class PcapngScanner:
     cdef bint big_endian, understood
     cdef Py_ssize_t count
     cdef unsigned long long[::1] table, records
-    cdef list scales
     cdef const unsigned char[::1] data
     cdef readonly unsigned long long declared
     cdef unsigned long long kind, last_time
@@ -76,5 +80,11 @@ cdef class PcapngScanner:
 
     @cython.locals(big=cython.bint, code=cython.ulonglong, size=cython.ulonglong)
     cdef unsigned long long _flags(self, Py_ssize_t at, Py_ssize_t end) except? 0xFFFFFFFFFFFFFFFF
+
+    @cython.locals(units=cython.ulonglong, shift=cython.ulonglong, seconds=cython.ulonglong, rest=cython.ulonglong,
+                   high=cython.ulonglong, ahead=cython.ulonglong)
+    cdef unsigned long long _nanoseconds(
+        self, Py_ssize_t row, unsigned long long stamp
+    ) except? 0xFFFFFFFFFFFFFFFF
 
     cdef bint _bad(self, str fault) except -1

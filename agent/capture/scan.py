@@ -33,9 +33,17 @@ _SIMPLE_PACKET_BLOCK = 3
 _PACKET_BLOCK = 6
 _NO_TIME = 1 << 34
 _SECOND = 1_000_000_000
-# Columns of a row of the interface table.
-_ROW = 6
-_LINK, _MULTIPLIER, _EXACT, _FCS, _SNAPLEN, _LIMIT = range(6)
+_LAST_TIME = 0xFFFFFFFFFFFFFFFF
+_LAST_SECOND = _LAST_TIME // _SECOND
+_LOW_HALF = 0xFFFFFFFF
+# How a pcap file orders its two lengths: as the format says, exchanged, or exchanged where the captured is the greater.
+IN_ORDER, SWAPPED, MAYBE_SWAPPED = range(3)
+_SWAPPED, _MAYBE_SWAPPED = SWAPPED, MAYBE_SWAPPED
+# Columns of a row of the interface table. The last six serve times that one multiplication does not give: units a
+# second (0: more than 64 bits hold), of binary ones the exponent, what makes decimal ones nanoseconds by multiplication
+# or else by division (0: nothing is left), and seconds to add or to subtract.
+_ROW = 12
+_LINK, _MULTIPLIER, _EXACT, _FCS, _SNAPLEN, _LIMIT, _UNITS, _SHIFT, _TIMES, _DIVISOR, _AHEAD, _BACK = range(12)
 
 
 def _join(first: int, second: int, third: int, fourth: int, big: bool) -> int:
@@ -48,10 +56,14 @@ def _join(first: int, second: int, third: int, fourth: int, big: bool) -> int:
 class PcapScanner:
     """The records of one classic pcap file, which has one interface."""
 
-    def __init__(self, big_endian: bool, unit_ns: int, header: int, link_bits: int, fcs: int, limit: int) -> None:
+    def __init__(
+        self, big_endian: bool, unit_ns: int, header: int, link_bits: int, fcs: int, limit: int, order: int = IN_ORDER
+    ) -> None:
         """`unit_ns`: of the sub-second field; `header`: bytes before a frame; `link_bits`: word 3 of every record;
-        `fcs`: bytes of frame check sequence at the end of every frame; `limit`: the longest frame believed."""
+        `fcs`: bytes of frame check sequence at the end of every frame; `limit`: the longest frame believed;
+        `order`: of the two lengths, IN_ORDER, SWAPPED or MAYBE_SWAPPED."""
         self.big_endian = big_endian
+        self.order = order
         self.unit_ns = unit_ns
         self.header = header
         self.link_bits = link_bits
@@ -72,7 +84,7 @@ class PcapScanner:
         where `stop` is BAD, `fault`.
         """
         big, header, fcs = self.big_endian, self.header, self.fcs
-        unit, limit, link_bits = self.unit_ns, self.limit, self.link_bits
+        unit, limit, link_bits, order = self.unit_ns, self.limit, self.link_bits, self.order
         room = len(records) // _WORDS
         if at < 0 or count < 0 or end > len(data):
             raise ValueError(f"cannot scan bytes {at} to {end} of {len(data)}")
@@ -84,6 +96,8 @@ class PcapScanner:
                 break
             captured = _join(data[at + 8], data[at + 9], data[at + 10], data[at + 11], big)
             original = _join(data[at + 12], data[at + 13], data[at + 14], data[at + 15], big)
+            if order == _SWAPPED or (order == _MAYBE_SWAPPED and captured > original):
+                captured, original = original, captured
             if captured > limit:
                 stop = BAD
                 self.fault = f"a record claims {captured} captured bytes; at most {limit} are believed"
@@ -122,8 +136,6 @@ class PcapngScanner:
         self.declared = 0
         """Interfaces of the section so far."""
         self.table = array("Q", bytes(8 * _ROW * 16))
-        self.scales: list[tuple[int, int]] = []
-        """Of each interface of the section: units a second, and the offset of its times in nanoseconds."""
         self.data: bytes | bytearray = b""
         self.records = array("Q")
         self.count = 0
@@ -143,7 +155,6 @@ class PcapngScanner:
         self.big_endian = big_endian
         self.understood = understood
         self.declared = 0
-        self.scales = []
 
     def add_interface(self, link_bits: int, resolution: int, offset: int, fcs: int, snaplen: int, limit: int) -> None:
         """The section's next interface: `link_bits` go to word 3, `resolution` and `offset` are its if_tsresol byte
@@ -162,7 +173,15 @@ class PcapngScanner:
         self.table[row + _FCS] = fcs
         self.table[row + _SNAPLEN] = snaplen
         self.table[row + _LIMIT] = limit
-        self.scales.append((1 << resolution - 128 if resolution >= 128 else 10**resolution, offset * 1_000_000_000))
+        binary = resolution >= 128
+        units = 1 << resolution - 128 if binary else 10**resolution
+        divisor = 10 ** max(resolution - 9, 0)
+        self.table[row + _UNITS] = units if units <= _LAST_TIME else 0
+        self.table[row + _SHIFT] = resolution - 128 if binary else 0
+        self.table[row + _TIMES] = 10 ** max(9 - resolution, 0)
+        self.table[row + _DIVISOR] = divisor if divisor <= _LAST_TIME else 0
+        self.table[row + _AHEAD] = max(offset, 0)
+        self.table[row + _BACK] = max(-offset, 0)
         self.declared += 1
 
     def scan(self, data: bytes | bytearray, at: int, end: int, records: array[int], count: int) -> int:
@@ -245,7 +264,7 @@ class PcapngScanner:
         if self.table[row + _MULTIPLIER] > 0 and stamp <= self.table[row + _EXACT]:
             self.last_time = stamp * self.table[row + _MULTIPLIER]
         else:
-            self.last_time = self._nanoseconds(interface, stamp)
+            self.last_time = self._nanoseconds(row, stamp)
         options = frame + ((captured + 3) >> 2 << 2)
         flags = self._flags(options, last) if last - options >= 8 else 0
         self._record(row, frame, captured, original, flags)
@@ -320,10 +339,33 @@ class PcapngScanner:
             at += 4 + ((size + 3) >> 2 << 2)
         return 0
 
-    def _nanoseconds(self, interface: int, stamp: int) -> int:
-        """The time of `stamp` for any resolution and offset, clamped to 64 bits; rare, so in exact Python."""
-        units, offset_ns = self.scales[interface]
-        return min(max(stamp * 1_000_000_000 // units + offset_ns, 0), 0xFFFFFFFFFFFFFFFF)
+    def _nanoseconds(self, row: int, stamp: int) -> int:
+        """The time of `stamp` for any resolution and offset of the interface in `row`, clamped to 64 bits.
+
+        Exact: whole seconds and their rest apart, for no 64 bits hold `stamp` times a thousand million.
+        """
+        units, shift = self.table[row + _UNITS], self.table[row + _SHIFT]
+        seconds, rest = 0, stamp
+        if units > 0:
+            seconds = stamp // units
+            rest = stamp - seconds * units
+        if shift >= 32:
+            high = (rest >> 32) * _SECOND + ((rest & _LOW_HALF) * _SECOND >> 32)
+            rest = high >> (shift - 32) if shift < 96 else 0
+        elif shift > 0:
+            rest = rest * _SECOND >> shift
+        elif self.table[row + _DIVISOR] == 1:
+            rest = rest * self.table[row + _TIMES]
+        else:
+            rest = rest // self.table[row + _DIVISOR] if self.table[row + _DIVISOR] > 0 else 0
+        if seconds < self.table[row + _BACK]:
+            return 0
+        seconds -= self.table[row + _BACK]
+        ahead = self.table[row + _AHEAD]
+        if seconds > _LAST_SECOND or ahead > _LAST_SECOND or seconds + ahead > _LAST_SECOND:
+            return _LAST_TIME
+        seconds = (seconds + ahead) * _SECOND
+        return seconds + rest if rest <= _LAST_TIME - seconds else _LAST_TIME
 
     def _bad(self, fault: str) -> bool:
         self.fault = fault

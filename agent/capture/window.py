@@ -20,6 +20,7 @@ class Window:
         self.at = 0
         self.end = 0
         self._stream = stream
+        self._size = size
         self._limit = limit
         self._origin = 0
 
@@ -37,6 +38,8 @@ class Window:
             unread = memoryview(self.data)[self.at : self.end]
             if left == len(self.data):
                 self.data = bytearray(min(2 * left, self._limit))
+            elif len(self.data) > self._size >= max(2 * left, size):
+                self.data = bytearray(self._size)  # the long block is behind
             if left:
                 memoryview(self.data)[:left] = unread
             self._origin += self.at

@@ -5,13 +5,17 @@ Knows the summary's keys and how to say them. Must not know where the numbers co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.cli.output import Line, Table, count, size, warning_lines
 from agent.replay.options import ReplayOptions, ReplayResult
 
 PROCESSES_SHOWN = 20
+CAPTURES_SHOWN = 5
+WARNINGS_SHOWN = 20
+"""Of one kind: a folder may hold thousands of files that are no captures."""
 _STYLES = {"allowed": "green", "denied": "red", "mixed": "yellow", "ignored": "yellow", "active": "green"}
 _BASES = {
     "option": "given by --local",
@@ -39,7 +43,7 @@ def parts(options: ReplayOptions, result: ReplayResult) -> Iterator[Table | Line
         yield _rules(summary)
     if result.comparison is not None:
         yield from _comparison(result.comparison)
-    yield from warning_lines(summary["warnings"])
+    yield from _warnings(summary["warnings"])
     if result.interrupted:
         yield Line(text="interrupted: the numbers cover what was judged until then", style="yellow")
 
@@ -55,7 +59,9 @@ def _headline(options: ReplayOptions, summary: Summary) -> Iterator[Line]:
     device = summary["device"]
     mode = summary["policy"]["mode"] if summary["policy"] else "none"
     described = "assumed device" if device["assumed"] else device["name"]
-    where = ", ".join(capture["path"] for capture in summary["captures"])
+    where = ", ".join(capture["path"] for capture in summary["captures"][:CAPTURES_SHOWN])
+    if len(summary["captures"]) > CAPTURES_SHOWN:
+        where += f" and {count(len(summary['captures']) - CAPTURES_SHOWN)} more"
     yield Line(text=f"{_MODES[mode]} of {described} ({device['platform']}), replayed over {where}", style="bold")
     local = ", ".join(device["local"]) or "none"
     yield Line(text=f"Local addresses: {local} ({_BASES.get(device['local_basis'], device['local_basis'])})")
@@ -69,6 +75,19 @@ def _headline(options: ReplayOptions, summary: Summary) -> Iterator[Line]:
         f"{count(flows['total'])} flows: {count(flows['allowed'])} allowed, {count(flows['denied'])} denied{cut}, "
         f"{count(flows['mixed'])} mixed."
     )
+
+
+def _warnings(warnings: Sequence[dict[str, str]]) -> Iterator[Line]:
+    """A line each; of a kind that comes too often the first, and how many more there are."""
+    seen: Counter[str] = Counter()
+    for warning in warnings:
+        seen[warning["code"]] += 1
+        if seen[warning["code"]] <= WARNINGS_SHOWN:
+            yield from warning_lines([warning])
+    for code, number in seen.items():
+        if number > WARNINGS_SHOWN:
+            text = f"warning: {count(number - WARNINGS_SHOWN)} more of this kind in --summary-json ({code})"
+            yield Line(text=text, style="yellow")
 
 
 def _outcomes(summary: Summary) -> Table:

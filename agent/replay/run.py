@@ -246,14 +246,14 @@ class _Run:
         warnings = list(world.warnings)
         for number, capture in enumerate(self.frames.captures):
             row = self.rows[number] if number < len(self.rows) else CaptureRow(path=capture.path)
-            reader = capture.reader
-            if reader is not None:
-                types = dict.fromkeys(interface.link_type for interface in reader.interfaces)
+            if capture.refused is None:
+                capture.note()
+                types = dict.fromkeys(interface.link_type for interface in capture.interfaces)
                 row.link_types = tuple(dict.fromkeys(link_name(number) for number in types))
-                row.truncated_tail = reader.truncated_tail
-                row.errors = tuple(reader.errors)
+                row.truncated_tail = capture.truncated_tail
+                row.errors = capture.errors
                 warnings += _capture_warnings(row, types)
-            elif capture.refused is not None:
+            else:
                 row.errors = (capture.refused,)
                 warnings.append(("capture_refused", capture.refused))
         summary = tracks[0].summary(self.rows, warnings, interrupted=self.interrupted)
