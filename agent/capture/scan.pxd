@@ -37,7 +37,7 @@ cdef class PcapngScanner:
     cdef unsigned long long[::1] table, records
     cdef list scales
     cdef const unsigned char[::1] data
-    cdef readonly unsigned long long declared
+    cdef readonly unsigned long long declared, steps
     cdef unsigned long long kind, last_time
     cdef readonly Py_ssize_t undeclared, undeclared_at, position, need
     cdef readonly int stop

@@ -81,3 +81,5 @@ cdef class Datapath:
     cdef bint _related(self) except -1
     @cython.locals(full=cython.ulonglong, elapsed=cython.ulonglong)
     cdef bint _within_rate(self) except -1
+    @cython.locals(header=Header, total=cython.ulonglong)
+    cpdef unsigned long long steps(self) except? 1

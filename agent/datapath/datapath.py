@@ -612,3 +612,10 @@ class Datapath:
             if end == TIMEOUT and not self.flows.expired(slot, self.now):
                 end = END_OF_RUN
             self.flows.close(slot, end)
+
+    def steps(self) -> int:
+        """Work beyond the constant part of each packet, in turns of loops: fuzzing asserts that it is linear."""
+        total = self.flows.steps + self.quoted.steps + self.fragments.steps
+        for header in self.ahead:
+            total += header.steps
+        return total

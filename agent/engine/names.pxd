@@ -2,6 +2,7 @@
 cimport cython
 
 cdef int A, CNAME, AAAA, OPT, IN, MAX_RECORDS, MAX_POINTERS
+cdef unsigned long long _steps
 
 
 cpdef object parse_dns(bytes message)
@@ -13,3 +14,4 @@ cpdef object read_addresses(bytes message, object answer)
 cdef object _addresses(bytes message, Py_ssize_t at, int records, object asked)
 @cython.locals(size=cython.int, pointers=cython.int, length=cython.int, end=cython.Py_ssize_t)
 cdef tuple _name(bytes message, Py_ssize_t at)
+cpdef unsigned long long steps() except? 1
