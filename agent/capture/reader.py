@@ -85,6 +85,12 @@ class CaptureReader:
             for text, (offset, count) in self._faults.items()
         ]
 
+    @property
+    def steps(self) -> int:
+        """Work beyond the constant part of each packet: blocks skipped, options looked at, cache lines moved."""
+        scanned = self._scanner.steps if isinstance(self._scanner, scan.PcapngScanner) else 0
+        return scanned + self._window.moved // 64
+
     def close(self) -> None:
         """Ends the reading; twice is once. What was said about the capture stays, and the batch handed out last."""
         self._finished = True

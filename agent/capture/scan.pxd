@@ -41,7 +41,7 @@ cdef class PcapngScanner:
     cdef Py_ssize_t count
     cdef unsigned long long[::1] table, records
     cdef const unsigned char[::1] data
-    cdef readonly unsigned long long declared
+    cdef readonly unsigned long long declared, steps
     cdef unsigned long long kind, last_time
     cdef readonly Py_ssize_t undeclared, undeclared_at, position, need
     cdef readonly int stop

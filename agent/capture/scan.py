@@ -141,6 +141,8 @@ class PcapngScanner:
         self.count = 0
         self.kind = 0
         self.last_time = 0
+        self.steps = 0
+        """Blocks skipped and options looked at."""
         self.undeclared = 0
         """Packets skipped because no block declares the interface they name."""
         self.undeclared_at = 0
@@ -208,6 +210,10 @@ class PcapngScanner:
                 elif kind == _INTERFACE_BLOCK:
                     self.stop = INTERFACE
                     break
+                else:
+                    self.steps += 1
+            else:
+                self.steps += 1
             at += self.need
         self.position = at
         return self.count
@@ -334,6 +340,7 @@ class PcapngScanner:
                 size = size >> 8 | (size & 255) << 8
             if code == 0:
                 break
+            self.steps += 1
             if code == 2 and size == 4:
                 return _join(self.data[at + 4], self.data[at + 5], self.data[at + 6], self.data[at + 7], big)
             at += 4 + ((size + 3) >> 2 << 2)

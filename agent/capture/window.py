@@ -23,6 +23,8 @@ class Window:
         self._size = size
         self._limit = limit
         self._origin = 0
+        self.moved = 0
+        """Bytes copied to make room."""
 
     def offset(self, position: int) -> int:
         """Where data[position] lies in the stream."""
@@ -42,6 +44,7 @@ class Window:
                 self.data = bytearray(self._size)  # the long block is behind
             if left:
                 memoryview(self.data)[:left] = unread
+                self.moved += left
             self._origin += self.at
             self.at, self.end = 0, left
             got = self._stream.readinto(memoryview(self.data)[left:])

@@ -72,3 +72,4 @@ cdef class Datapath:
     cdef bint _related(self) except -1
     @cython.locals(full=cython.ulonglong, elapsed=cython.ulonglong)
     cdef bint _within_rate(self) except -1
+    cpdef unsigned long long steps(self) except? 1

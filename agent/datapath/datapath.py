@@ -577,3 +577,7 @@ class Datapath:
             if end == TIMEOUT and not self.flows.expired(slot, self.now):
                 end = END_OF_RUN
             self.flows.close(slot, end)
+
+    def steps(self) -> int:
+        """Work beyond the constant part of each packet, in turns of loops: fuzzing asserts that it is linear."""
+        return self.flows.steps + self.fragments.steps + self.header.steps + self.quoted.steps + self.scout.header.steps

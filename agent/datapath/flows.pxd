@@ -22,7 +22,7 @@ cdef int ESTABLISHED
 @cython.final
 cdef class FlowTable:
     cdef public Py_ssize_t size, limit, capacity, used, live, kept, hand
-    cdef public unsigned long long seed, created, evicted, ended
+    cdef public unsigned long long seed, created, evicted, ended, steps
     cdef unsigned long long mask
     cdef public object listener
     cdef unsigned long long[::1] timeouts

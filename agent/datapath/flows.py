@@ -147,6 +147,8 @@ class FlowTable:
         self.created = 0
         self.evicted = 0
         self.ended = 0
+        self.steps = 0
+        """Places looked at and moves made beyond the first of each: what a flood could make many of."""
         self.heads = array("q", [-1, -1, -1, -1])
         self.tails = array("q", [-1, -1, -1, -1])
 
@@ -162,6 +164,7 @@ class FlowTable:
         """Twice the room in the index; the words of all flows are reserved from the start."""
         self.capacity = min(self.size, self.capacity * 2)
         old = self.index
+        self.steps += len(old)
         self._new_index()
         for place in range(len(old)):
             entry = old[place]
@@ -172,6 +175,7 @@ class FlowTable:
     def _place(self, entry: int) -> int:
         place = (entry >> 32) & self.mask
         while self.index[place]:
+            self.steps += 1
             place = (place + 1) & self.mask
         self.index[place] = entry
         return 0
@@ -213,6 +217,7 @@ class FlowTable:
                     and self.words[base] == local_high
                 ):
                     return slot
+            self.steps += 1
             place = (place + 1) & self.mask
 
     def expect(self, sights: array[int], first: int, last: int) -> int:
@@ -283,6 +288,7 @@ class FlowTable:
         place = tag & self.mask
         entry = (tag << 32) | (slot + 1)
         while self.index[place] != entry:
+            self.steps += 1
             place = (place + 1) & self.mask
         # Close the gap: an entry moves back unless its own place lies after the gap (linear probing's deletion).
         gap = place
@@ -291,6 +297,7 @@ class FlowTable:
             entry = self.index[place]
             if entry == 0:
                 break
+            self.steps += 1
             if ((place - (entry >> 32)) & self.mask) >= ((place - gap) & self.mask):
                 self.index[gap] = entry
                 gap = place
@@ -360,6 +367,7 @@ class FlowTable:
                     break
                 if self.words[slot * WORDS + LAST_SEEN] > self.extra[slot * EXTRA + QUEUED_AT]:
                     self._dequeue(slot)
+                    self.steps += 1
                     self._enqueue(slot, queue)  # active since it was queued: at most one move per packet
                     continue
                 self.evicted += 1

@@ -56,6 +56,8 @@ class FragmentTable:
     def __init__(self, size: int) -> None:
         self.size = size
         self.overflows = 0
+        self.steps = 0
+        """Pieces that later fragments were compared with."""
         self._datagrams: dict[Key, Datagram] = {}
 
     def first(self, key: Key, datagram: Datagram, end: int) -> bool:
@@ -78,6 +80,7 @@ class FragmentTable:
         datagram = self._datagrams.get(key)
         if datagram is None:
             return None
+        self.steps += len(datagram.pieces)
         if now - datagram.since > LIFETIME:
             del self._datagrams[key]
             return None

@@ -42,6 +42,7 @@ cdef class Header:
     cdef public int status, source_at, destination_at
     cdef public unsigned long long tail, tag
     cdef object buffer
+    cdef public unsigned long long steps
 
     cpdef int attach(self, object data) except -1
     cpdef int share(self, Header other) except -1

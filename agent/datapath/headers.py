@@ -70,6 +70,8 @@ class Header:
         self.destination_at = 0
         self.tail = 0
         self.tag = 0
+        self.steps = 0
+        """Turns of the loops a frame may choose the length of; the datapath sums them up."""
 
     def attach(self, data: memoryview | bytes | bytearray) -> int:
         """The buffer the next frames lie in. Held, not passed: a memoryview argument costs 200 bytes a call."""
@@ -110,6 +112,7 @@ class Header:
         tags = 0
         while ether_type == 0x8100 or ether_type == 0x88A8 or ether_type == 0x9100:
             tags += 1
+            self.steps += 1
             if tags > MAX_TAGS or position + 4 > end:
                 self.ether_type = ether_type
                 return UNDECODABLE
@@ -285,6 +288,7 @@ class Header:
             else:
                 break
             extensions += 1
+            self.steps += 1
             following = self.data[cursor]
             self.protocol = following
             cursor += size

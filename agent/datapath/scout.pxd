@@ -10,7 +10,7 @@ cdef unsigned long long PLAIN, OUT, NO_TIME, M32, M64
 @cython.final
 cdef class Scout:
     cdef FlowTable flows
-    cdef Header header
+    cdef readonly Header header
     cdef unsigned long long[::1] exact, prefixes
     cdef int exact_count, prefix_count
     cdef unsigned long long first_version, first_low

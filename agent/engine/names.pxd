@@ -3,8 +3,10 @@ cimport cython
 
 cdef int A, CNAME, AAAA, OPT, IN, MAX_RECORDS, MAX_POINTERS
 cdef unsigned long long SPREAD, M64
+cdef unsigned long long _steps
 
 
+cpdef unsigned long long steps() except? 1
 cpdef object parse_dns(bytes message)
 @cython.locals(flags=cython.int, questions=cython.int, answers=cython.int, kind=cython.int, at=cython.Py_ssize_t, plain=cython.bint)
 cdef object _parse(bytes message)
