@@ -25,6 +25,7 @@ COMPILED = [
     "agent.engine.essentials",
     "agent.engine.names",
     "agent.engine.engine",
+    "agent.replay.pump",
     "agent.sinks.community",
     "agent.sinks.lines",
 ]

@@ -47,7 +47,7 @@ class Interface:
 class Batch:
     """Some packets in file order. `data` and `records` hold until the reader's next next_batch(); see copy()."""
 
-    __slots__ = ("big_endian", "count", "data", "records", "source")
+    __slots__ = ("big_endian", "count", "data", "records", "sights", "source")
 
     def __init__(
         self, data: bytes | bytearray, records: array[int], count: int, *, big_endian: bool = False, source: int = 0
@@ -60,6 +60,8 @@ class Batch:
         """Byte order of the packet options."""
         self.source = source
         """Number of the reader it comes from, where several are merged."""
+        self.sights: array[int] | None = None
+        """What was seen of the packets ahead of judging them, if somebody looked (datapath/scout.py)."""
 
     def copy(self) -> Batch:
         """The same packets in memory of their own."""

@@ -14,6 +14,7 @@ Memory: one buffer, which grows only as bytes really arrive, to one block of 16 
 from __future__ import annotations
 
 from array import array
+from typing import Protocol
 
 from agent.capture import blocks, scan
 from agent.capture.batch import RECORD_WORDS, Batch, Interface
@@ -28,11 +29,28 @@ BUFFER = 512 << 10
 _SMALL_BUFFER = 4096
 _LARGEST_BUFFER = (16 << 20) + BUFFER
 _BATCH = 16_384
+Scanner = scan.PcapScanner | scan.PcapngScanner
 _SHORTEST_RECORD = 16
 _EVIDENCE = 64 << 10
 """Bytes of a pcap file at most that tell its variant."""
 _CONVERTED = "a pcapng file that a transfer in text mode has damaged: copy it again in binary mode"
 _ALLOWED = "give a pcap or pcapng file, also compressed by gzip, xz or zstd"
+
+
+class Scan(Protocol):
+    """Records of a window's unread bytes behind the first `count` of `records`; the new count.
+
+    Leaves the window at the scanner's position.
+    """
+
+    def __call__(self, scanner: Scanner, window: Window, records: array[int], count: int, /) -> int: ...
+
+
+def scan_window(scanner: Scanner, window: Window, records: array[int], count: int, /) -> int:
+    """The plain Scan: of what is in the window."""
+    count = scanner.scan(window.data, window.at, window.end, records, count)
+    window.at = scanner.position
+    return count
 
 
 def open_capture(path: str, *, buffer: int = BUFFER) -> CaptureReader:
@@ -55,6 +73,7 @@ class CaptureReader:
         self._faults: dict[str, tuple[int, int]] = {}
         self._sections: Sections | None = None
         self._finished = False
+        self._scan: Scan = scan_window
         self._file = CountedFile(path)
         try:
             self._stream = open_stream(self._file)
@@ -111,8 +130,7 @@ class CaptureReader:
         window, scanner = self._window, self._scanner
         count = 0
         while not self._finished:
-            count = scanner.scan(window.data, window.at, window.end, self._records, count)
-            window.at = scanner.position
+            count = self._scan(scanner, window, self._records, count)
             if scanner.undeclared:
                 self._count_undeclared(scanner.undeclared, scanner.undeclared_at)
             if scanner.stop == scan.FULL:
@@ -132,6 +150,28 @@ class CaptureReader:
             return None
         big_endian = self._sections is not None and self._sections.big_endian
         return Batch(window.data, self._records, count, big_endian=big_endian)
+
+    def read_with(self, scan: Scan) -> None:
+        """Have `scan` find the records from now on; it may read more of the plain file `descriptor` for that."""
+        self._scan = scan
+
+    def move_to(self, data: bytearray, records: array[int]) -> None:
+        """Go on in other memory, so that the batches handed out before stay as they are."""
+        window = self._window
+        while len(data) < 2 * (window.end - window.at):
+            data = bytearray(2 * len(data))
+        window.move_to(data)
+        self._records = records
+
+    @property
+    def descriptor(self) -> int | None:
+        """Of a plain file whose bytes can be read directly; None for a pipe or compressed data."""
+        plain = isinstance(self._stream, PlainStream) and self._stream.begun
+        return self._file.descriptor if plain and self._file.bytes_total is not None else None
+
+    def count_read(self, size: int) -> None:
+        """So many bytes were read from `descriptor`."""
+        self._file.bytes_read += size
 
     def _room(self, buffer: int) -> tuple[Window, array[int]]:
         """The buffer and the record words; little of both for a small file, whose start-up they would dominate."""

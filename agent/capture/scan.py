@@ -21,7 +21,22 @@ from array import array
 # Why scan() came back: it needs more bytes, the array is full, a block for blocks.py stands at `position`, or a lie.
 MORE, FULL, SECTION, INTERFACE, BAD = range(5)
 
+_FAULTS = (
+    "",
+    "a record claims {} captured bytes; at most {} are believed",
+    "a section header without its byte-order magic 1a2b3c4d",
+    "a block claims {} bytes; a multiple of 4 in 12..{} is believed",
+    "a block of {} bytes ends with the length {}",
+    "a packet block of only {} bytes",
+    "a packet block of {} bytes claims {} captured bytes",
+    "a packet claims {} captured bytes; at most {} are believed",
+    "a simple packet block of only {} bytes",
+)
+"""What can be wrong, by number: scanning makes no text, since it runs without the interpreter's lock."""
+
 # Typed in scan.pxd and therefore invisible to other modules.
+_MORE, _FULL, _SECTION, _INTERFACE, _BAD = range(5)
+_RECORD, _NO_MAGIC, _BLOCK, _TRAILER, _SHORT_PACKET, _OVERLONG_PACKET, _PACKET_LIMIT, _SHORT_SIMPLE = range(1, 9)
 _WORDS = 5
 _MAX_BLOCK = 16 << 20
 _SECTION_BLOCK = 0x0A0D0D0A
@@ -53,6 +68,10 @@ def _join(first: int, second: int, third: int, fourth: int, big: bool) -> int:
     return fourth << 24 | third << 16 | second << 8 | first
 
 
+def _outside(at: int, end: int) -> int:
+    raise ValueError(f"cannot scan bytes {at} to {end}: they are not in the buffer")
+
+
 class PcapScanner:
     """The records of one classic pcap file, which has one interface."""
 
@@ -75,37 +94,42 @@ class PcapScanner:
         self.position = 0
         self.need = 0
         self.stop = MORE
-        self.fault = ""
+        self.wrong = self.claimed = self.allowed = 0
+
+    @property
+    def fault(self) -> str:
+        """What was wrong, where `stop` is BAD."""
+        return _FAULTS[self.wrong].format(self.claimed, self.allowed)
 
     def scan(self, data: bytes | bytearray, at: int, end: int, records: array[int], count: int) -> int:
         """Writes the records of data[at:end] behind the first `count` of `records`; returns the new count.
 
         Sets `stop`, `position` (the first byte not used), `need` (bytes known to belong to what stands there) and,
-        where `stop` is BAD, `fault`.
+        where `stop` is BAD, `fault`. Needs no lock of the interpreter.
         """
         big, header, fcs = self.big_endian, self.header, self.fcs
         unit, limit, link_bits, order = self.unit_ns, self.limit, self.link_bits, self.order
         room = len(records) // _WORDS
         if at < 0 or count < 0 or end > len(data):
-            raise ValueError(f"cannot scan bytes {at} to {end} of {len(data)}")
-        stop, need = FULL, header
+            return _outside(at, end)
+        stop, need = _FULL, header
         while count < room:
             frame = at + header
             if frame > end:
-                stop, need = MORE, header
+                stop, need = _MORE, header
                 break
             captured = _join(data[at + 8], data[at + 9], data[at + 10], data[at + 11], big)
             original = _join(data[at + 12], data[at + 13], data[at + 14], data[at + 15], big)
             if order == _SWAPPED or (order == _MAYBE_SWAPPED and captured > original):
                 captured, original = original, captured
             if captured > limit:
-                stop = BAD
-                self.fault = f"a record claims {captured} captured bytes; at most {limit} are believed"
+                stop = _BAD
+                self.wrong, self.claimed, self.allowed = _RECORD, captured, limit
                 break
             need = captured
             need += header
             if need > end - at:
-                stop = MORE
+                stop = _MORE
                 break
             seconds = _join(data[at], data[at + 1], data[at + 2], data[at + 3], big)
             subsecond = _join(data[at + 4], data[at + 5], data[at + 6], data[at + 7], big)
@@ -150,7 +174,12 @@ class PcapngScanner:
         self.position = 0
         self.need = 0
         self.stop = MORE
-        self.fault = ""
+        self.wrong = self.claimed = self.allowed = 0
+
+    @property
+    def fault(self) -> str:
+        """What was wrong, where `stop` is BAD."""
+        return _FAULTS[self.wrong].format(self.claimed, self.allowed)
 
     def begin_section(self, big_endian: bool, understood: bool) -> None:
         """Interface numbers and byte order begin anew; a section not `understood` is skipped block by block."""
@@ -190,25 +219,25 @@ class PcapngScanner:
         """As PcapScanner.scan. At SECTION and INTERFACE the whole block of `need` bytes stands at `position`."""
         room = len(records) // _WORDS
         if at < 0 or count < 0 or end > len(data):
-            raise ValueError(f"cannot scan bytes {at} to {end} of {len(data)}")
+            return _outside(at, end)
         self.data, self.records, self.count = data, records, count
-        self.stop = FULL
+        self.stop = _FULL
         while self.count < room:
             if not self._whole_block(at, end):
                 break
             kind = self.kind
             if kind == _SECTION_BLOCK:
-                self.stop = SECTION
+                self.stop = _SECTION
                 break
             if self.understood:
-                if kind in (_PACKET_BLOCK, _OLD_PACKET_BLOCK):
+                if kind == _PACKET_BLOCK or kind == _OLD_PACKET_BLOCK:  # noqa: PLR1714 - no tuple in compiled code
                     if not self._packet(at):
                         break
                 elif kind == _SIMPLE_PACKET_BLOCK:
                     if not self._simple_packet(at):
                         break
                 elif kind == _INTERFACE_BLOCK:
-                    self.stop = INTERFACE
+                    self.stop = _INTERFACE
                     break
                 else:
                     self.steps += 1
@@ -222,26 +251,26 @@ class PcapngScanner:
         """True if a block with honest lengths lies in at..end: `kind` and `need` say which and how long."""
         self.need = 12
         if end - at < 12:
-            self.stop = MORE
+            self.stop = _MORE
             return False
         big = self.big_endian
         self.kind = _join(self.data[at], self.data[at + 1], self.data[at + 2], self.data[at + 3], big)
         if self.kind == _SECTION_BLOCK:
             order = _join(self.data[at + 8], self.data[at + 9], self.data[at + 10], self.data[at + 11], False)
-            if order not in (_ORDER_MAGIC, _ORDER_MAGIC_SWAPPED):
-                return self._bad("a section header without its byte-order magic 1a2b3c4d")
+            if order != _ORDER_MAGIC and order != _ORDER_MAGIC_SWAPPED:  # noqa: PLR1714
+                return self._bad(_NO_MAGIC, 0, 0)
             big = order == _ORDER_MAGIC_SWAPPED
         length = _join(self.data[at + 4], self.data[at + 5], self.data[at + 6], self.data[at + 7], big)
         if length < 12 or length & 3 or length > _MAX_BLOCK:
-            return self._bad(f"a block claims {length} bytes; a multiple of 4 in 12..{_MAX_BLOCK} is believed")
+            return self._bad(_BLOCK, length, _MAX_BLOCK)
         self.need = length
         if self.need > end - at:
-            self.stop = MORE
+            self.stop = _MORE
             return False
         last = at + self.need - 4
         trailer = _join(self.data[last], self.data[last + 1], self.data[last + 2], self.data[last + 3], big)
         if trailer != length:
-            return self._bad(f"a block of {length} bytes ends with the length {trailer}")
+            return self._bad(_TRAILER, length, trailer)
         return True
 
     def _packet(self, at: int) -> bool:
@@ -250,7 +279,7 @@ class PcapngScanner:
         last = at + self.need - 4
         frame = at + 28
         if last < frame:
-            return self._bad(f"a packet block of only {self.need} bytes")
+            return self._bad(_SHORT_PACKET, self.need, 0)
         interface = _join(self.data[at + 8], self.data[at + 9], self.data[at + 10], self.data[at + 11], big)
         if self.kind == _OLD_PACKET_BLOCK:  # two bytes of interface, then two of a drop count
             interface = interface >> 16 if big else interface & 0xFFFF
@@ -258,13 +287,13 @@ class PcapngScanner:
         original = _join(self.data[at + 24], self.data[at + 25], self.data[at + 26], self.data[at + 27], big)
         size = last - frame
         if captured > size:
-            return self._bad(f"a packet block of {self.need} bytes claims {captured} captured bytes")
+            return self._bad(_OVERLONG_PACKET, self.need, captured)
         if interface >= self.declared:
             return self._without_interface(at)
         row = interface * _ROW
         limit = self.table[row + _LIMIT]
         if captured > limit:
-            return self._bad(f"a packet claims {captured} captured bytes; at most {limit} are believed")
+            return self._bad(_PACKET_LIMIT, captured, limit)
         stamp = _join(self.data[at + 16], self.data[at + 17], self.data[at + 18], self.data[at + 19], big)
         stamp |= _join(self.data[at + 12], self.data[at + 13], self.data[at + 14], self.data[at + 15], big) << 32
         if self.table[row + _MULTIPLIER] > 0 and stamp <= self.table[row + _EXACT]:
@@ -283,7 +312,7 @@ class PcapngScanner:
         big = self.big_endian
         frame = at + 12
         if self.need < 16:
-            return self._bad(f"a simple packet block of only {self.need} bytes")
+            return self._bad(_SHORT_SIMPLE, self.need, 0)
         if self.declared == 0:
             return self._without_interface(at)
         original = _join(self.data[at + 8], self.data[at + 9], self.data[at + 10], self.data[at + 11], big)
@@ -295,7 +324,7 @@ class PcapngScanner:
             captured = snaplen
         limit = self.table[_LIMIT]
         if captured > limit:
-            return self._bad(f"a packet claims {captured} captured bytes; at most {limit} are believed")
+            return self._bad(_PACKET_LIMIT, captured, limit)
         self._record(0, frame, captured, original, 0)
         self.records[self.count * _WORDS - 2] |= _NO_TIME
         return True
@@ -374,7 +403,7 @@ class PcapngScanner:
         seconds = (seconds + ahead) * _SECOND
         return seconds + rest if rest <= _LAST_TIME - seconds else _LAST_TIME
 
-    def _bad(self, fault: str) -> bool:
-        self.fault = fault
-        self.stop = BAD
+    def _bad(self, wrong: int, claimed: int, allowed: int) -> bool:
+        self.wrong, self.claimed, self.allowed = wrong, claimed, allowed
+        self.stop = _BAD
         return False

@@ -42,6 +42,10 @@ class CountedFile:
         self.bytes_read = 0
         self.bytes_total = status.st_size if stat.S_ISREG(status.st_mode) else None
 
+    @property
+    def descriptor(self) -> int:
+        return self._raw.fileno()
+
     def read(self, size: int, /) -> bytes:
         data = self._raw.read(size) or b""
         self.bytes_read += len(data)
@@ -65,6 +69,11 @@ class PlainStream:
     def __init__(self, file: CountedFile, head: bytes) -> None:
         self._file = file
         self._head = head
+
+    @property
+    def begun(self) -> bool:
+        """True once the bytes read beforehand are given out: what follows stands in the file."""
+        return not self._head
 
     def readinto(self, target: memoryview) -> int:
         if not self._head:

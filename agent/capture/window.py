@@ -30,6 +30,14 @@ class Window:
         """Where data[position] lies in the stream."""
         return self._origin + position
 
+    def move_to(self, data: bytearray) -> None:
+        """Goes on in other memory, of at least twice the bytes unread; what points into the old stays valid."""
+        left = self.end - self.at
+        memoryview(data)[:left] = memoryview(self.data)[self.at : self.end]
+        self.moved += left
+        self._origin += self.at
+        self.data, self.at, self.end = data, 0, left
+
     def ensure(self, size: int) -> bool:
         """Fetches bytes until at least `size` (at most the limit) are unread; False if the stream ends before.
 

@@ -41,6 +41,7 @@ COMPILED = (
     "agent.engine.tally",
     "agent.engine.verdicts",
     "agent.policy.intervals",
+    "agent.replay.pump",
     "agent.sinks.community",
     "agent.sinks.lines",
 )

@@ -9,7 +9,7 @@ cdef extern from *:
     #define agent_prefetch(address) ((void)(address))
     #endif
     """
-    void prefetch "agent_prefetch"(const void *address) noexcept
+    void prefetch "agent_prefetch"(const void *address) noexcept nogil
 
 cdef Py_ssize_t WORDS, EXTRA, META, LAST_SEEN, FLOW_ID, PACKETS, PACKETS_REPLY, BYTES, BYTES_REPLY, FIRST_SEEN, AUTHORISED_AT, OWNER, QUEUE, NAMES, APART_PACKETS, APART_BYTES, QUEUED_AT, FACTS, SIGHT_WORDS
 cdef int QUEUE_SHIFT, LAST_ACK, TIME_WAIT, CLOSE, UDP_UNREPLIED, UDP_REPLIED, DENIED, UNREPLIED, REPLIED_QUEUE, KEPT, FIN, RST, TIMEOUT, EVICTED

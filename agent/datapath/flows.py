@@ -23,7 +23,7 @@ from typing import Protocol
 try:
     import cython  # resolved when this module is compiled, where prefetching has a meaning
 except ModuleNotFoundError:
-    from agent.datapath import uncompiled as cython
+    from agent.model import uncompiled as cython
 
 from agent.datapath.layout import (
     APART_BYTES,

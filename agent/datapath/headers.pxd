@@ -55,7 +55,7 @@ cdef class Header:
     cdef int _other_link(self, Py_ssize_t offset, Py_ssize_t end, int link_type) except -1 nogil
     cdef int _packet_type(self, int packet_type, int hardware) except -1 nogil
     cdef int _cooked_mac(self, Py_ssize_t position, int length) except -1 nogil
-    cpdef unsigned long long source_mac(self) except? 1 nogil
+    cpdef unsigned long long source_mac(self) except? 0xFFFFFFFFFFFFFFFF nogil
     cpdef bint on_loopback(self) except -1 nogil
     cpdef bytes message(self)
     @cython.locals(version=cython.int)
@@ -64,11 +64,11 @@ cdef class Header:
     cdef int _ipv4(self, Py_ssize_t position, Py_ssize_t end, int quoted) except -1 nogil
     @cython.locals(length=cython.Py_ssize_t, following=cython.int, cursor=cython.Py_ssize_t, limit=cython.Py_ssize_t, stop=cython.Py_ssize_t, extensions=cython.int, size=cython.Py_ssize_t, word=cython.uint)
     cdef int _ipv6(self, Py_ssize_t position, Py_ssize_t end, int quoted) except -1 nogil
-    cdef unsigned long long wide(self, Py_ssize_t position) except? 1 nogil
+    cdef unsigned long long wide(self, Py_ssize_t position) except? 0xFFFFFFFFFFFFFFFF nogil
     cdef unsigned long long _join(self, unsigned long long first, unsigned long long second, unsigned long long third, unsigned long long fourth) noexcept nogil
     @cython.locals(high=cython.ulonglong)
-    cdef unsigned long long _mac(self, Py_ssize_t position) except? 1 nogil
-    cdef unsigned long long word(self, Py_ssize_t position) except? 1 nogil
+    cdef unsigned long long _mac(self, Py_ssize_t position) except? 0xFFFFFFFFFFFFFFFF nogil
+    cdef unsigned long long word(self, Py_ssize_t position) except? 0xFFFFFFFFFFFFFFFF nogil
     @cython.locals(checked=cython.bint, protocol=cython.int, left=cython.Py_ssize_t, size=cython.Py_ssize_t)
     cdef int _transport(self, Py_ssize_t position, Py_ssize_t stop, Py_ssize_t limit, int quoted) except -1 nogil
     @cython.locals(kind=cython.int, query=cython.bint)

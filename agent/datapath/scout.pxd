@@ -14,22 +14,21 @@ cdef class Scout:
     cdef unsigned long long[::1] exact, prefixes
     cdef int exact_count, prefix_count
     cdef unsigned long long first_version, first_low
+    cdef unsigned long long local_high, local_low, remote_high, remote_low, key
 
+    @cython.locals(twin=Scout)
+    cpdef Scout twin(self)
     cpdef attach(self, object data)
     @cython.locals(
         at=cython.Py_ssize_t, position=cython.Py_ssize_t, base=cython.Py_ssize_t, bits=cython.ulonglong,
-        facts=cython.ulonglong, place=cython.ulonglong, status=cython.int,
+        facts=cython.ulonglong, status=cython.int,
     )
     cpdef int look(
         self, unsigned long long[::1] records, Py_ssize_t start, Py_ssize_t end, unsigned long long[::1] sights,
         Py_ssize_t first,
     ) except -1 nogil
-    @cython.locals(
-        version=cython.ulonglong, source_high=cython.ulonglong, source_low=cython.ulonglong,
-        destination_high=cython.ulonglong, destination_low=cython.ulonglong, tail=cython.ulonglong, source=cython.int,
-        destination=cython.int,
-    )
-    cdef unsigned long long _tuple(self, int flag, unsigned long long[::1] sights, Py_ssize_t at) except? 9 nogil
+    @cython.locals(version=cython.ulonglong, tail=cython.ulonglong, source=cython.int, destination=cython.int)
+    cdef unsigned long long _orient(self, int flag) except? 9 nogil
     @cython.locals(number=cython.int)
     cdef int locality(self, unsigned long long version, unsigned long long high, unsigned long long low) except -1 nogil
     @cython.locals(first_high=cython.ulonglong, last_high=cython.ulonglong)

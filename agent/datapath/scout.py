@@ -39,6 +39,12 @@ class Scout:
         self.prefix_count = 0
         self.first_version = 0
         self.first_low = 0
+        # The tuple at hand.
+        self.local_high = 0
+        self.local_low = 0
+        self.remote_high = 0
+        self.remote_low = 0
+        self.key = 0
 
     def set_local(self, exact: list[tuple[int, int]], prefixes: list[tuple[int, int, int]]) -> None:
         """The device's addresses: exact (version, value), prefixes (version, first, last)."""
@@ -51,6 +57,14 @@ class Scout:
         if self.first_version != 4:
             self.first_version = 0
 
+    def twin(self) -> Scout:
+        """Another pair of eyes for the same device, for another thread."""
+        twin = Scout(self.flows)
+        twin.exact, twin.prefixes = self.exact, self.prefixes
+        twin.exact_count, twin.prefix_count = self.exact_count, self.prefix_count
+        twin.first_version, twin.first_low = self.first_version, self.first_low
+        return twin
+
     def attach(self, data: memoryview | bytes | bytearray) -> None:
         """The buffer the next records point into."""
         self.header.attach(data)
@@ -61,38 +75,41 @@ class Scout:
         for position in range(start, end):
             base = position * RECORD_WORDS
             bits = records[base + 3]
-            facts = 0
-            status = self.header.decode(records[base + 1], records[base + 2] >> 32, bits & 0xFFFF)
-            if status == IP and self.header.fragment == 0 and (bits & NO_TIME) == 0:
-                facts = self._tuple((bits >> 32) & 3, sights, at)
-                if facts != 0:
-                    place = self.flows.hash(sights[at], sights[at + 1], sights[at + 2], sights[at + 3], sights[at + 4])
-                    facts |= place << 32
-                    if self.header.protocol == 6:
-                        facts |= self.header.tcp_flags << 8
-            sights[at + FACTS] = facts
+            sights[at + FACTS] = 0
             sights[at + TIME] = records[base]
             sights[at + LENGTH] = records[base + 2] & M32
+            status = self.header.decode(records[base + 1], records[base + 2] >> 32, bits & 0xFFFF)
+            if status == IP and self.header.fragment == 0 and (bits & NO_TIME) == 0:
+                facts = self._orient((bits >> 32) & 3)
+                if facts != 0:
+                    # No array is handed on for this: in compiled code that costs more than all of decoding.
+                    sights[at] = self.local_high
+                    sights[at + 1] = self.local_low
+                    sights[at + 2] = self.remote_high
+                    sights[at + 3] = self.remote_low
+                    sights[at + 4] = self.key
+                    facts |= self.flows.hash(
+                        self.local_high, self.local_low, self.remote_high, self.remote_low, self.key
+                    ) << 32
+                    if self.header.protocol == 6:
+                        facts |= self.header.tcp_flags << 8
+                    sights[at + FACTS] = facts
             at += SIGHT_WORDS
         return 0
 
-    def _tuple(self, flag: int, sights: array[int], at: int) -> int:
-        """Writes the tuple of the packet in the header as seen from this host; PLAIN and OUT, 0 if it is not plain."""
+    def _orient(self, flag: int) -> int:
+        """Notes the tuple of the packet in the header as seen from this host; PLAIN and OUT, 0 if it is not plain."""
         version = self.header.version
-        source_high, source_low = self.header.source_high, self.header.source_low
-        destination_high, destination_low = self.header.destination_high, self.header.destination_low
-        source = self.locality(version, source_high, source_low)
-        destination = self.locality(version, destination_high, destination_low)
+        source = self.locality(version, self.header.source_high, self.header.source_low)
+        destination = self.locality(version, self.header.destination_high, self.header.destination_low)
         tail = (self.header.protocol << 24) | (version << 16) | self.header.icmp_key
         if source == REMOTE:
             # The unspecified address may be a host's own (before DHCP has told it one).
-            if destination == REMOTE or (source_low | source_high) == 0:
+            if destination == REMOTE or (self.header.source_low | self.header.source_high) == 0:
                 return 0
-            sights[at] = destination_high
-            sights[at + 1] = destination_low
-            sights[at + 2] = source_high
-            sights[at + 3] = source_low
-            sights[at + 4] = (self.header.destination_port << 48) | (self.header.source_port << 32) | tail
+            self.local_high, self.local_low = self.header.destination_high, self.header.destination_low
+            self.remote_high, self.remote_low = self.header.source_high, self.header.source_low
+            self.key = (self.header.destination_port << 48) | (self.header.source_port << 32) | tail
             return PLAIN
         if destination != REMOTE:
             return 0
@@ -100,11 +117,9 @@ class Scout:
             flag = self.header.link_direction
         if source >= EXACT and flag == FLAG_IN:
             return 0  # it came in from one of our own addresses
-        sights[at] = source_high
-        sights[at + 1] = source_low
-        sights[at + 2] = destination_high
-        sights[at + 3] = destination_low
-        sights[at + 4] = (self.header.source_port << 48) | (self.header.destination_port << 32) | tail
+        self.local_high, self.local_low = self.header.source_high, self.header.source_low
+        self.remote_high, self.remote_low = self.header.destination_high, self.header.destination_low
+        self.key = (self.header.source_port << 48) | (self.header.destination_port << 32) | tail
         return PLAIN | OUT
 
     def locality(self, version: int, high: int, low: int) -> int:

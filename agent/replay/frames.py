@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from agent.capture.batch import Batch, Interface
 from agent.capture.merge import MergedReader
@@ -128,6 +128,8 @@ class Frames:
         """Bytes of the captures that are behind."""
         self._total: int | None = -1
         """-1 until somebody asks."""
+        self.next_batch: Callable[[CaptureReader], Batch | None] = CaptureReader.next_batch
+        """How a reader's batches are got."""
 
     def next(self) -> tuple[int, Batch] | None:
         """The next batch and its capture's number; its data is valid until the next call."""
@@ -180,7 +182,7 @@ class Frames:
             reader = self._open = capture.open()
             if reader is None:
                 continue
-            while (batch := reader.next_batch()) is not None:
+            while (batch := self.next_batch(reader)) is not None:
                 yield number, batch
             self._open = None
             self._read += reader.bytes_read

@@ -10,6 +10,7 @@ fails. Never: how a packet is judged. Only this module blocks, and its only cloc
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import threading
 import time
@@ -32,11 +33,14 @@ from agent.sinks.summary import CaptureRow
 
 if TYPE_CHECKING:
     from agent.replay.compare import Comparison
+    from agent.replay.pump import Pump
 
 FOREVER = 0xFFFFFFFFFFFFFFFF
 RECORD_WORDS = 5
 LONGEST_WAIT = 86_400.0
 """Seconds a packet is waited for: a capture can claim any time, and no timer takes them all."""
+WORTH_A_THREAD = 8 << 20
+"""Bytes of captures from which on a second thread reads them."""
 PACING_STEP = 0.001
 """Seconds a paced packet may be early."""
 
@@ -66,6 +70,7 @@ class _Run:
         self.rows: list[CaptureRow] = []
         self.comparison: Comparison | None = None
         self.stop = threading.Event()
+        self.pump: Pump | None = None
         self.looking = True
         self.reading = False
         self.interrupted = False
@@ -81,6 +86,7 @@ class _Run:
             first = self._look()
             _check_moments(options, first)
             tracks = self._tracks(first)
+            self._read_ahead(tracks)
             self._judge(tracks)
             for track in tracks:
                 track.finish()
@@ -92,6 +98,8 @@ class _Run:
         finally:
             gc.enable()
             gc.unfreeze()
+            if self.pump is not None:
+                self.pump.stop()
             self.frames.close()
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -146,7 +154,7 @@ class _Run:
     def _next(self) -> tuple[int, Batch] | None:
         try:
             self.reading = True
-            return self.frames.next()
+            return self.pump.next() if self.pump is not None else self.frames.next()
         except _Interrupted:
             return None
         finally:
@@ -201,6 +209,18 @@ class _Run:
             for track in tracks:
                 track.abandon()
             raise
+
+    def _read_ahead(self, tracks: list[Track]) -> None:
+        """Leave reading to a second thread where that is worth one: compiled, two cores, files of some size."""
+        size = self.frames.progress()[1]
+        paced = self.options.speed is not None
+        if paced or size is None or size < WORTH_A_THREAD or _cores() < 2 or engine_kind() != "compiled":
+            return
+        from agent.replay.pump import Pump  # only large captures need it
+
+        self.pump = Pump(self.frames.next, tracks[0].path.scout.twin())
+        self.frames.next_batch = self.pump.next_batch
+        self.pump.start()
 
     # Packets --------------------------------------------------------------------------------------------------------
 
@@ -289,6 +309,11 @@ def _capture_warnings(row: CaptureRow, links: dict[int, None]) -> list[tuple[str
             text = f"{row.path}: frames of link type {link_name(number)} cannot be read: they count as undecodable"
             warnings.append(("unsupported_link", text))
     return warnings
+
+
+def _cores() -> int:
+    """Those this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def engine_kind() -> str:

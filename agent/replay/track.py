@@ -21,6 +21,8 @@ from agent.sinks.split import SplitWriter
 from agent.sinks.summary import CaptureRow, PolicyRow, SummaryInputs, build_summary
 
 FOREVER = 0xFFFFFFFFFFFFFFFF
+CHUNK = 2048
+"""Packets judged in one call: between two, the interpreter's lock can go to the thread that reads ahead."""
 FOREIGN_SHARE = 0.05
 """More foreign packets than this part are a warning: the local addresses may be wrong."""
 
@@ -83,7 +85,7 @@ class Track:
         if self.split is not None:
             self.path.mark(batch.count)
         position = start
-        while (position := self.path.process(batch.records, position, end)) < end:
+        while (position := self._judge(batch, position, end)) < end:
             moment, action = self._events.pop(0)
             if action == "isolate":
                 self.isolation.isolate(self.options.mode, self.options.use_exclusions, moment, moment)
@@ -92,6 +94,18 @@ class Track:
             self.path.stop_at = _clock(self._events[0][0]) if self._events else FOREVER
         if self.split is not None:
             self._write_packets(batch, start, end)
+
+    def _judge(self, batch: Batch, start: int, end: int) -> int:
+        """The first packet not judged, because something happens before it; else `end`."""
+        if batch.sights is None:
+            return self.path.process(batch.records, start, end)
+        while start < end:
+            upto = min(end, start + CHUNK)
+            done = self.path.judge(batch.records, start, upto, batch.sights, start)
+            if done < upto:
+                return done
+            start = done
+        return end
 
     def _write_packets(self, batch: Batch, start: int, end: int) -> None:
         assert self.split is not None

@@ -42,6 +42,8 @@ class World:
     local_basis: str = "none"
     resolvers: list[Address] = field(default_factory=list)
     warnings: list[tuple[str, str]] = field(default_factory=list)
+    seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(8), "big"))
+    """Of every hash that packets choose the keys of; one for all tracks, which share what was seen of the packets."""
 
 
 def load_world(options: ReplayOptions) -> World:
@@ -140,7 +142,7 @@ def build_engine(world: World, options: ReplayOptions, sink: EventSink | None) -
     flows = FlowTable(
         settings.number("flow_table.size"),
         settings.number("flow_table.reserved"),
-        int.from_bytes(os.urandom(8), "big"),
+        world.seed,
         {state: seconds * SECOND for state, seconds in timeouts.items()},
     )
     engine = Engine(
