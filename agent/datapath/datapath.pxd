@@ -8,7 +8,7 @@ cdef int FLOW_ID, OWNER
 cdef int IP, NOT_IP, UNREADABLE, CUT, FLAG_IN, FLAG_OUT, REMOTE, BY_PREFIX, EXACT
 cdef int LINK, FOREIGN, NOT_ISOLATED, OWN_TRAFFIC, RELATED, UNDECODABLE, MARTIAN, FRAGMENT, FLOW_TABLE_FULL, POLICY_ERROR
 cdef int ICMP_FLOW, ICMPV6_FLOW, SCTP_FLOW, OTHER_FLOW, UDP_UNREPLIED, SUPERSEDED, TIMEOUT, END_OF_RUN
-cdef int RECORD_WORDS, MAX_MACS, AHEAD, FACTS, TIME, LENGTH, SIGHT_WORDS
+cdef int RECORD_WORDS, MAX_MACS, AHEAD, GROUP, FACTS, TIME, LENGTH, SIGHT_WORDS
 cdef unsigned long long INSPECT, LOOPBACK, OUTBOUND, REPLIED, M32, NO_TIME, FOREVER, SECOND, PLAIN, OUT
 
 
@@ -44,7 +44,7 @@ cdef class Datapath:
 
     @cython.locals(position=cython.Py_ssize_t, end=cython.Py_ssize_t, done=cython.Py_ssize_t)
     cpdef Py_ssize_t process(self, unsigned long long[::1] records, Py_ssize_t start, Py_ssize_t count) except -1
-    @cython.locals(flows=FlowTable, seen=cython.Py_ssize_t, fetched=cython.Py_ssize_t, at=cython.Py_ssize_t, facts=cython.ulonglong, position=cython.Py_ssize_t, slot=cython.Py_ssize_t, now=cython.ulonglong, bits=cython.ulonglong, length=cython.ulonglong, outcome=cython.int, place=cython.int)
+    @cython.locals(flows=FlowTable, seen=cython.Py_ssize_t, last=cython.Py_ssize_t, group=cython.Py_ssize_t, fetched=cython.Py_ssize_t, sought=cython.Py_ssize_t, at=cython.Py_ssize_t, facts=cython.ulonglong, position=cython.Py_ssize_t, slot=cython.Py_ssize_t, now=cython.ulonglong, bits=cython.ulonglong, length=cython.ulonglong, outcome=cython.int, place=cython.int)
     cpdef Py_ssize_t judge(self, unsigned long long[::1] records, Py_ssize_t start, Py_ssize_t end, unsigned long long[::1] sights, Py_ssize_t first) except -1
     @cython.locals(key=cython.ulonglong)
     cdef int _place(self, Header header) except -1

@@ -61,7 +61,9 @@ FOREVER = 0xFFFFFFFFFFFFFFFF
 SECOND = 1_000_000_000
 MAX_MACS = 16
 AHEAD = 32
-"""Packets looked at and looked for ahead of judging the first of them."""
+"""Packets looked at ahead of judging the first of them, where nobody looked before."""
+GROUP = 16
+"""Packets whose flows are fetched together."""
 
 # Status of a decoded header, as in headers.py.
 IP, NOT_IP, UNREADABLE, CUT = 0, 1, 2, 3
@@ -177,11 +179,20 @@ class Datapath:
         """process() for packets already looked at: the sight of record `start` is number `first` of `sights`."""
         flows = self.flows
         seen = first
-        fetched = first
+        last = first + end - start
+        group = first  # where the next group begins
+        fetched = min(last, first + GROUP)
+        sought = min(last, first + 2 * GROUP)
+        flows.seek(sights, first, sought)
+        flows.fetch(sights, first, fetched)
         for position in range(start, end):
-            if seen == fetched:
-                fetched = min(first + end - start, seen + AHEAD)
-                flows.expect(sights, seen, fetched)
+            if seen == group:
+                # While one group is judged, the flows of the next and the places of the one after come nearer.
+                group += GROUP
+                flows.fetch(sights, fetched, min(last, fetched + GROUP))
+                flows.seek(sights, sought, min(last, sought + GROUP))
+                fetched = min(last, fetched + GROUP)
+                sought = min(last, sought + GROUP)
             at = seen * SIGHT_WORDS
             seen += 1
             facts = sights[at + FACTS]

@@ -47,8 +47,10 @@ cdef class FlowTable:
     cdef Py_ssize_t find_at(self, unsigned long long tag, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key) except -2
     @cython.locals(tag=cython.ulonglong)
     cpdef Py_ssize_t find(self, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key) except -2
+    @cython.locals(number=cython.Py_ssize_t, tag=cython.ulonglong)
+    cdef int seek(self, unsigned long long[::1] sights, Py_ssize_t first, Py_ssize_t last) except -1
     @cython.locals(number=cython.Py_ssize_t, tag=cython.ulonglong, entry=cython.ulonglong, base=cython.Py_ssize_t)
-    cdef int expect(self, unsigned long long[::1] sights, Py_ssize_t first, Py_ssize_t last) except -1
+    cdef int fetch(self, unsigned long long[::1] sights, Py_ssize_t first, Py_ssize_t last) except -1
     @cython.locals(tag=cython.ulonglong, slot=cython.Py_ssize_t, base=cython.Py_ssize_t)
     cpdef Py_ssize_t insert(self, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key, unsigned long long now) except -2
     @cython.locals(tag=cython.ulonglong, place=cython.ulonglong, entry=cython.ulonglong, gap=cython.ulonglong, base=cython.Py_ssize_t)

@@ -220,12 +220,17 @@ class FlowTable:
             self.steps += 1
             place = (place + 1) & self.mask
 
-    def expect(self, sights: array[int], first: int, last: int) -> int:
-        """Have the flows of sights `first`..`last` on their way to the processor's cache; nothing waits for them."""
+    def seek(self, sights: array[int], first: int, last: int) -> int:
+        """Have the places of sights `first`..`last` in the index on their way to the cache; nothing waits for them."""
         if cython.compiled:
             for number in range(first, last):
                 tag = sights[number * SIGHT_WORDS + FACTS] >> 32
                 prefetch(cython.address(self.index[tag & self.mask]))  # type: ignore[name-defined]  # noqa: F821 - flows.pxd
+        return 0
+
+    def fetch(self, sights: array[int], first: int, last: int) -> int:
+        """Likewise the flows of sights whose places seek() asked for some time ago."""
+        if cython.compiled:
             for number in range(first, last):
                 tag = sights[number * SIGHT_WORDS + FACTS] >> 32
                 entry = self.index[tag & self.mask] & M32

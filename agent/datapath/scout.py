@@ -88,9 +88,10 @@ class Scout:
                     sights[at + 2] = self.remote_high
                     sights[at + 3] = self.remote_low
                     sights[at + 4] = self.key
-                    facts |= self.flows.hash(
-                        self.local_high, self.local_low, self.remote_high, self.remote_low, self.key
-                    ) << 32
+                    facts |= (
+                        self.flows.hash(self.local_high, self.local_low, self.remote_high, self.remote_low, self.key)
+                        << 32
+                    )
                     if self.header.protocol == 6:
                         facts |= self.header.tcp_flags << 8
                     sights[at + FACTS] = facts
