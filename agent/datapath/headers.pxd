@@ -1,15 +1,17 @@
 # C types of headers.py. What is not named here stays a Python object.
 cimport cython
+from agent.datapath.layers cimport Link
+from agent.datapath.links cimport find
 
 cdef int IP, NOT_IP, UNDECODABLE, CUT
 cdef int MAX_TAGS, MAX_EXTENSIONS
-cdef int ETHERNET, NULL, LOOP, RAW, RAW_12, RAW_14, SLL, SLL2, IPV4_ONLY, IPV6_ONLY
-cdef int INBOUND, OUTBOUND
+cdef int ETHERNET
 
 
 @cython.final
 cdef class Header:
     cdef const unsigned char[::1] data
+    cdef Link link
     cdef public unsigned int ether_type
     cdef public int link_direction
     cdef public bint link_group
@@ -50,11 +52,8 @@ cdef class Header:
     cpdef int decode(self, Py_ssize_t offset, Py_ssize_t captured, int link_type) except -1 nogil
     @cython.locals(ether_type=cython.uint, tags=cython.int)
     cdef int _ethernet_type(self, Py_ssize_t position, Py_ssize_t end) except -1 nogil
-    cdef int _by_type(self, Py_ssize_t position, Py_ssize_t end, unsigned int ether_type) except -1 nogil
-    @cython.locals(hardware=cython.int, captured=cython.Py_ssize_t, family=cython.uint, ether_type=cython.uint)
+    @cython.locals(status=cython.int)
     cdef int _other_link(self, Py_ssize_t offset, Py_ssize_t end, int link_type) except -1 nogil
-    cdef int _packet_type(self, int packet_type, int hardware) except -1 nogil
-    cdef int _cooked_mac(self, Py_ssize_t position, int length) except -1 nogil
     cpdef unsigned long long source_mac(self) except? 0xFFFFFFFFFFFFFFFF nogil
     cpdef bint on_loopback(self) except -1 nogil
     cpdef bytes message(self)

@@ -7,10 +7,14 @@ Knows wire formats. Never: flows, addresses' meaning, policy. Content never rais
     if status == 0: header.source_low, header.source_port
 
 Where a header lies is attacker-chosen: every length is compared with what is left before a byte is read, the
-compiled form keeps its bounds checks, and each chain (VLAN tags, IPv6 extension headers) has a fixed bound.
+compiled form keeps its bounds checks, and each chain (VLAN tags, IPv6 extension headers) has a fixed bound. Of links it
+reads Ethernet with VLAN tags, which is nearly every frame; links.py finds the packet behind all others.
 """
 
 from __future__ import annotations
+
+from agent.datapath.layers import Link
+from agent.datapath.links import find
 
 # Status of a decoded frame; the same numbers stand in datapath.py.
 IP = 0
@@ -21,12 +25,7 @@ CUT = 3  # the addresses are known, something the decision needs behind them is 
 MAX_TAGS = 8
 MAX_EXTENSIONS = 16
 
-ETHERNET, NULL, LOOP, RAW, RAW_12, RAW_14, SLL, SLL2, IPV4_ONLY, IPV6_ONLY = 1, 0, 108, 101, 12, 14, 113, 276, 228, 229
-
-INBOUND, OUTBOUND = 1, 2
-
-SUPPORTED_LINKS = frozenset({0, 1, 12, 14, 101, 108, 113, 228, 229, 276})
-"""LINKTYPE numbers that decode() reads; frames of others are undecodable."""
+ETHERNET = 1  # LINKTYPE_ETHERNET
 
 
 class Header:
@@ -35,6 +34,7 @@ class Header:
     def __init__(self) -> None:
         self.data = memoryview(b"")
         self.buffer: memoryview | bytes | bytearray = b""
+        self.link = Link()
         self.ether_type = 0
         self.link_direction = 0
         self.link_group = False
@@ -77,12 +77,14 @@ class Header:
         """The buffer the next frames lie in. Held, not passed: a memoryview argument costs 200 bytes a call."""
         self.data = memoryview(data)
         self.buffer = data
+        self.link.attach(data)
         return 0
 
     def share(self, other: Header) -> int:
         """The buffer that `other` has."""
         self.data = other.data
         self.buffer = other.buffer
+        self.link.share(other.link)
         return 0
 
     def decode(self, offset: int, captured: int, link_type: int) -> int:
@@ -118,68 +120,27 @@ class Header:
                 return UNDECODABLE
             ether_type = (self.data[position + 2] << 8) | self.data[position + 3]
             position += 4
-        return self._by_type(position, end, ether_type)
-
-    def _by_type(self, position: int, end: int, ether_type: int) -> int:
         self.ether_type = ether_type
         if ether_type == 0x0800:
             return self._ipv4(position, end, 0)
         if ether_type == 0x86DD:
             return self._ipv6(position, end, 0)
-        return NOT_IP
+        return self._other_link(position - 14 - 4 * tags, end, ETHERNET)
 
     def _other_link(self, offset: int, end: int, link_type: int) -> int:
-        captured = end - offset
-        if link_type in (RAW, RAW_12, RAW_14):
-            return self.network(offset, end, 0)
-        if link_type == IPV4_ONLY:
-            self.ether_type = 0x0800
-            return self._ipv4(offset, end, 0)
-        if link_type == IPV6_ONLY:
-            self.ether_type = 0x86DD
-            return self._ipv6(offset, end, 0)
-        if link_type in (NULL, LOOP):
-            if captured < 4:
-                return UNDECODABLE
-            # Byte order is the capturing host's: the family is small, so the non-zero end tells.
-            family = self.data[offset] | (self.data[offset + 1] << 8)
-            if family == 0:
-                family = (self.data[offset + 2] << 8) | self.data[offset + 3]
-            self.link_loopback = True
-            if family == 2:
-                return self._by_type(offset + 4, end, 0x0800)
-            if family == 24 or family == 28 or family == 30:
-                return self._by_type(offset + 4, end, 0x86DD)
-            return NOT_IP
-        if link_type == SLL:
-            if captured < 16:
-                return UNDECODABLE
-            hardware = (self.data[offset + 2] << 8) | self.data[offset + 3]
-            self._packet_type((self.data[offset] << 8) | self.data[offset + 1], hardware)
-            self._cooked_mac(offset + 6, (self.data[offset + 4] << 8) | self.data[offset + 5])
-            return self._ethernet_type(offset + 14, end)
-        if link_type == SLL2:
-            if captured < 20:
-                return UNDECODABLE
-            self._packet_type(self.data[offset + 10], (self.data[offset + 8] << 8) | self.data[offset + 9])
-            self._cooked_mac(offset + 12, self.data[offset + 11])
-            ether_type = (self.data[offset] << 8) | self.data[offset + 1]
-            if ether_type == 0x8100 or ether_type == 0x88A8 or ether_type == 0x9100:
-                if captured < 24:
-                    return UNDECODABLE
-                return self._ethernet_type(offset + 22, end)
-            return self._by_type(offset + 20, end, ether_type)
-        return UNDECODABLE
-
-    def _packet_type(self, packet_type: int, hardware: int) -> None:
-        """Linux cooked: 0 to us, 1 broadcast, 2 multicast, 3 another host's, 4 sent by us; 772 is a loopback device."""
-        self.link_direction = OUTBOUND if packet_type == 4 else (INBOUND if packet_type <= 2 else 0)
-        self.link_group = packet_type == 1 or packet_type == 2
-        self.link_loopback = hardware == 772
-
-    def _cooked_mac(self, position: int, length: int) -> None:
-        if length == 6:
-            self.mac_at = position
+        """Whatever links.py makes of the frame, from its first byte on."""
+        status = find(self.link, offset, end, link_type)
+        self.ether_type = self.link.ether_type
+        self.link_direction = self.link.direction
+        self.link_group = self.link.group
+        self.link_loopback = self.link.loopback
+        self.mac_at = self.link.mac_at
+        self.on_ethernet = self.link.on_ethernet
+        if status != IP:
+            return status
+        if self.ether_type == 0x0800:
+            return self._ipv4(self.link.position, self.link.end, 0)
+        return self._ipv6(self.link.position, self.link.end, 0)
 
     def source_mac(self) -> int:
         """The link-layer source as 48 bits, 0 where the link has none. Read on demand: few packets need it."""

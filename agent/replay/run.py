@@ -19,9 +19,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from agent.capture.batch import Batch
-from agent.capture.links import link_name
+from agent.capture.links import link_name, registered_name
 from agent.datapath import datapath as compiled_datapath
-from agent.datapath.headers import SUPPORTED_LINKS
+from agent.datapath.links import AMBIGUOUS_LINKS, SUPPORTED_LINKS
 from agent.model.errors import UsageError
 from agent.model.vocabulary import Mode
 from agent.replay.frames import Frames, expand
@@ -264,6 +264,7 @@ class _Run:
     def _result(self, tracks: list[Track]) -> ReplayResult:
         world = self.world
         warnings = list(world.warnings)
+        links: dict[int, list[CaptureRow]] = {}
         for number, capture in enumerate(self.frames.captures):
             row = self.rows[number] if number < len(self.rows) else CaptureRow(path=capture.path)
             if capture.refused is None:
@@ -272,10 +273,13 @@ class _Run:
                 row.link_types = tuple(dict.fromkeys(link_name(number) for number in types))
                 row.truncated_tail = capture.truncated_tail
                 row.errors = capture.errors
-                warnings += _capture_warnings(row, types)
+                warnings += _capture_warnings(row)
+                for link_type in types:
+                    links.setdefault(link_type, []).append(row)
             else:
                 row.errors = (capture.refused,)
                 warnings.append(("capture_refused", capture.refused))
+        warnings += _link_warnings(links)
         summary = tracks[0].summary(self.rows, warnings, interrupted=self.interrupted)
         comparison = None
         if self.comparison is not None:
@@ -299,15 +303,28 @@ def _check_moments(options: ReplayOptions, first: int) -> None:
         raise UsageError("--to is before --from: exchange the two, or leave one out")
 
 
-def _capture_warnings(row: CaptureRow, links: dict[int, None]) -> list[tuple[str, str]]:
+def _capture_warnings(row: CaptureRow) -> list[tuple[str, str]]:
     warnings = []
     if row.truncated_tail:
         warnings.append(("truncated_tail", f"{row.path}: ends early; the {row.packets:,} packets before were judged"))
     warnings += [("capture_error", f"{row.path}: {text}") for text in row.errors]
-    for number in links:
-        if number not in SUPPORTED_LINKS:
-            text = f"{row.path}: frames of link type {link_name(number)} cannot be read: they count as undecodable"
-            warnings.append(("unsupported_link", text))
+    return warnings
+
+
+def _link_warnings(links: dict[int, list[CaptureRow]]) -> list[tuple[str, str]]:
+    """One for each link type that is not read, however many captures have it. `links`: the captures of each."""
+    warnings = []
+    for number, rows in sorted(links.items()):
+        where = rows[0].path if len(rows) == 1 else f"{rows[0].path} and {len(rows) - 1:,} more"
+        name = registered_name(number)
+        if number in AMBIGUOUS_LINKS:
+            text = f"{where}: {name} may be anything: frames with a PKTAP header are read, others count as undecodable"
+            warnings.append(("link_type_guessed", text))
+        elif number not in SUPPORTED_LINKS:
+            # Of a capture with several link types the frames of each are not counted apart.
+            alone = all(len(row.link_types) == 1 for row in rows)
+            count = f" ({sum(row.packets for row in rows):,})" if alone else ""
+            warnings.append(("unsupported_link", f"{where}: {name} cannot be read: its frames{count} are undecodable"))
     return warnings
 
 

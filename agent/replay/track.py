@@ -27,7 +27,7 @@ FOREIGN_SHARE = 0.05
 """More foreign packets than this part are a warning: the local addresses may be wrong."""
 
 
-_CARRIERS = {0x8864: "PPPoE", 0x8847: "MPLS", 0x8848: "MPLS multicast"}
+_CARRIERS = {0x88E5: "MACsec", 0x88E7: "provider backbone bridging"}
 """EtherTypes of frames that hold IP packets this version does not look into."""
 
 

@@ -1,7 +1,8 @@
 """What tshark says of each packet's outermost flow, and what our --allowed and --denied files say of its verdict.
 
 Both sides end as the same value, a `Tuple`; neither knows how the other was found. tshark dissects what it can, so
-"outermost" is read off its list of protocols: an IP header counts only directly behind the link layer and VLAN tags.
+"outermost" is read off its list of protocols: an IP header counts only directly behind the link layer and what
+carries IP there (tags, LLC, PPPoE, MPLS ...).
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ETHERNET, RAW, NULL, SLL, SLL2 = 1, 7, 15, 25, 210
-SUPPORTED = frozenset({ETHERNET, RAW, NULL, SLL, SLL2})
-"""Wireshark's numbers (WTAP_ENCAP_...) of the link types that are read."""
+SUPPORTED = frozenset({1, 4, 7, 15, 19, 20, 21, 23, 24, 25, 28, 38, 39, 97, 129, 130, 139, 141, 171, 210})
+"""Wireshark's numbers (WTAP_ENCAP_...) of the link types that are read: Ethernet, PPP, raw, NULL, PPP with direction,
+802.11, Prism, radiotap, AVS, SLL, Cisco HDLC, ENC, PFLOG, PPI, IPv4, IPv6, PPPoE, NFLOG, PKTAP, SLL2."""
 
-_LINK_LAYERS = frozenset({"eth", "ethertype", "vlan", "ieee8021ad", "sll", "null", "raw"})
+_LINK_LAYERS = frozenset({
+    "eth", "ethertype", "vlan", "ieee8021ad", "vntag", "etag", "llc", "mpls", "pwethheuristic", "pwethcw", "pwethnocw",
+    "pppoes", "ppp", "chdlc", "sll", "null", "raw", "enc", "nflog", "pflog", "pktap", "pcap_pktdata", "user_dlt",
+    "radiotap", "wlan_radio", "wlan", "prism", "wlancap", "ppi",
+})  # fmt: skip
 _NUMBERS = {"tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132, "udplite": 136}
 _PORTS = {6: "tcp", 17: "udp", 132: "sctp", 136: "udp"}
 _BY_NAME = {"tcp": 6, "udp": 17, "icmp": 1, "icmpv6": 58, "sctp": 132}
@@ -66,7 +71,7 @@ class Frame:
     flow: Tuple | None
     """None: not IP directly on the link, or no transport header that tshark could read."""
     network: str
-    """tshark's name for what the link carries: ip, ipv6, arp, mpls ..."""
+    """tshark's name for what the link carries: ip, ipv6, arp, stp ..."""
     malformed: bool
     """tshark says so, or shows a TCP header that claims less than a TCP header has."""
     orphan: bool

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support import frames as f
+from tests.support import links
 from tests.support.lab import DEVICE, INBOUND, LOW, OTHER, OUTBOUND, REMOTE, Lab, everybody, program
 
 US, PEER, PREFIX = "10.0.0.5", "203.0.113.9", "10.9.0.0/16"
@@ -31,7 +32,7 @@ def both_families(mode: str = "selective", **options: Any) -> Lab:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", [f.ARP, 0x888E, 0x88CC, 0x8863, 0x0026], ids=hex)
+@pytest.mark.parametrize("kind", [f.ARP, 0x888E, 0x88CC, 0x8863, 0x88E5], ids=hex)
 def test_what_is_not_ip_is_in_its_own_bucket_by_ethertype(mode: str, kind: int) -> None:
     lab = Lab(mode)
     for _ in range(2):
@@ -209,7 +210,9 @@ UNREADABLE = [
     pytest.param(f.ethernet(f.ipv4(US, PEER, f.icmp(8)[:7], f.ICMP)), 1, id="cut-icmp-header"),
     pytest.param(f.ethernet(f.ipv6(US6, PEER6, f.extension(6)[:7], f.HOP_BY_HOP)), 1, id="cut-extension"),
     pytest.param(f.ethernet(f.ipv4(US, PEER, f.tcp(1, 2, header=16))), 1, id="lying-data-offset"),
-    pytest.param(b"\0" * 60, 127, id="unsupported-link-type"),
+    pytest.param(b"\0" * 60, 195, id="unsupported-link-type"),
+    pytest.param(links.wifi(links.snap(f.ip(US, PEER, f.tcp(1, 2))), flags=links.PROTECTED), 105, id="encrypted"),
+    pytest.param(b"\xff\3" + links.ppp_protocol(f.ip(US, PEER, f.tcp(1, 2)), 0x00FD), 9, id="compressed"),
 ]
 
 

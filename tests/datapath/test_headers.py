@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.datapath.headers import SUPPORTED_LINKS, Header
+from agent.datapath.headers import Header
+from agent.datapath.links import SUPPORTED_LINKS
 from tests.support import frames as f
 
 IP, NOT_IP, UNDECODABLE, CUT = 0, 1, 2, 3
@@ -79,7 +80,7 @@ def test_a_link_type_of_one_version_reads_that_version_only(link: int, packet: b
     assert decode(PACKET6 if packet is PACKET4 else PACKET4, link)[0] == UNDECODABLE
 
 
-@pytest.mark.parametrize("kind", [f.ARP, 0x888E, 0x88CC, 0x8863, 0x8864, 0x8847, 0x0026, 0xFFFF], ids=hex)
+@pytest.mark.parametrize("kind", [f.ARP, 0x888E, 0x88CC, 0x8863, 0x88E5, 0x0600, 0xFFFF], ids=hex)
 @pytest.mark.parametrize("tags", [(), (f.VLAN,)], ids=["plain", "tagged"])
 def test_other_ethertypes_are_told_apart_and_listed_by_their_number(kind: int, tags: tuple[int, ...]) -> None:
     status, header = decode(f.ethernet(b"x" * 46, kind, tags=tags))
@@ -265,6 +266,21 @@ def test_an_ipv6_payload_length_of_zero_takes_what_is_there() -> None:
     assert (header.protocol, ports(header), len(header.message())) == (f.TCP, (1, 2), 69_972)
 
 
+@pytest.mark.parametrize("following", [50, f.NO_NEXT], ids=["esp", "none"])
+def test_an_extension_chain_ends_at_what_is_opaque_or_nothing(following: int) -> None:
+    """What follows is not taken for a header, whatever it looks like."""
+    rest = f.extension(f.UDP) + f.udp(1, 2, b"abc")
+    header = decoded(f.ethernet(f.ipv6(A6, B6, f.extension(following) + rest, f.DESTINATION)))
+    assert (header.protocol, ports(header)) == (following, (0, 0))
+
+
+def test_a_captured_jumbogram_may_be_cut() -> None:
+    jumbo = bytes([f.TCP, 0, 0xC2, 4]) + struct.pack(">I", 70_000) + f.tcp(1, 2, b"j" * 1000)
+    packet = f.ipv6(A6, B6, jumbo, f.HOP_BY_HOP, length=0)
+    assert ports(decoded(f.ethernet(packet))) == (1, 2)
+    assert decode(f.ethernet(packet), captured=14 + 40 + 8 + 19)[0] == CUT
+
+
 # Fragments --------------------------------------------------------------------------------------------------------
 
 
@@ -328,13 +344,23 @@ def test_a_udp_length_bounds_the_message() -> None:
     assert header.message() == b"abc"
 
 
-def test_a_udp_length_of_zero_is_a_jumbogram() -> None:
-    assert decode(f.ethernet(f.ipv6(A6, B6, f.udp(1, 2, b"abc", length=0), f.UDP)))[0] == IP
+@pytest.mark.parametrize("build", [f.ipv4, f.ipv6])
+def test_a_udp_length_of_zero_is_a_jumbogram_or_a_large_send(build) -> None:
+    ends = (A4, B4) if build is f.ipv4 else (A6, B6)
+    header = decoded(f.ethernet(build(*ends, f.udp(1, 2, b"abc", length=0), f.UDP)))
+    assert (ports(header), header.message()) == ((1, 2), b"abc")
 
 
-def test_udp_lite_and_sctp_have_ports() -> None:
-    assert ports(decoded(f.ethernet(f.ipv4(A4, B4, f.udp(1, 2, b"abc", length=3), 136)))) == (1, 2)
-    assert ports(decoded(f.ethernet(f.ipv4(A4, B4, f.sctp(3, 4, b"abc"), f.SCTP)))) == (3, 4)
+@pytest.mark.parametrize("build", [f.ipv4, f.ipv6])
+def test_udp_lite_and_sctp_have_ports(build) -> None:
+    """The length of UDP-Lite is what its checksum covers, so it is held against nothing."""
+    ends = (A4, B4) if build is f.ipv4 else (A6, B6)
+    for covered in (0, 3, 8, 4000):
+        header = decoded(f.ethernet(build(*ends, f.udp(1, 2, b"abc", length=covered), 136)))
+        assert (ports(header), header.message()) == ((1, 2), b"abc")
+    assert ports(decoded(f.ethernet(build(*ends, f.sctp(3, 4, b"abc"), f.SCTP)))) == (3, 4)
+    assert decode(f.ethernet(build(*ends, f.sctp(3, 4)[:11], f.SCTP)))[0] == CUT
+    assert decode(f.ethernet(build(*ends, f.udp(3, 4)[:7], 136)))[0] == CUT
 
 
 @pytest.mark.parametrize(
@@ -426,7 +452,7 @@ def test_cut_at_any_byte_a_frame_is_never_read_beyond_the_cut(link: int, frame: 
 
 @given(
     st.binary(max_size=200),
-    st.sampled_from([*sorted(SUPPORTED_LINKS), 9, 127, 0xFFFF]),
+    st.sampled_from([*sorted(SUPPORTED_LINKS), 10, 195, 0xFFFF]),
     st.integers(-3, 210),
     st.integers(-3, 210),
 )

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from agent.replay.run import engine_kind
-from tests.support import dns
+from tests.support import dns, links
 from tests.support import frames as f
 from tests.support.captures import pcapng
 
@@ -247,10 +247,26 @@ class Maker:
             frame = f.ethernet(packet, kind, source=dice.choice(macs), destination=dice.choice(macs), tags=tags)
         else:
             frame = packet
+        return self.damaged(frame)
+
+    def damaged(self, frame: bytes) -> bytes:
+        """As it is, or with some bytes wrong, or cut."""
+        dice = self.dice
         changed = bytearray(frame)
         for _ in range(dice.choice([0, 0, 0, 1, 3])):
             changed[dice.randrange(len(changed))] = dice.randrange(256)
         return bytes(changed[: len(changed) if dice.random() < 0.9 else dice.randrange(len(changed) + 1)])
+
+    def carried(self, link: int) -> bytes:
+        """Behind one of the rarer headers of the link type."""
+        ways = [wrap for number, wrap in links.WAYS.values() if number == link]
+        packet = self.packet()
+        frame = self.damaged(self.dice.choice(ways)(packet))
+        if self.dice.random() < 0.5 and len(frame) > len(packet):
+            changed = bytearray(frame)
+            changed[self.dice.randrange(len(frame) - len(packet))] = self.dice.choice([0, 1, 2, 3, 4, 8, 0x80, 0xFF])
+            return bytes(changed)
+        return frame
 
     def packets(self, count: int, link: int) -> list[tuple[float | None, bytes, int]]:
         dice, now, made = self.dice, 0.0, []
@@ -258,6 +274,9 @@ class Maker:
             now = max(0.0, now + dice.choice([0] * 12 + [0.001, 0.1, 0.5, 5, 40, -3]))
             made.append((None if dice.random() < 0.03 else now, self.frame(link), dice.choice([0, 0, 0, 1, 2])))
         return made
+
+    def rare_packets(self, count: int, link: int) -> list[tuple[float | None, bytes, int]]:
+        return [(number / 100, self.carried(link), 0) for number in range(count)]
 
 
 VARIETY: list[dict[str, Any]] = [
@@ -320,6 +339,27 @@ def difficult_jobs(tmp_path: Path, seed: int, count: int) -> list[dict[str, Any]
 
 def test_difficult_captures_give_the_same_bytes(tmp_path: Path, interpreted_tree: Path) -> None:
     compare(tmp_path, interpreted_tree, difficult_jobs(tmp_path, 1, 1500))
+
+
+def rare_link_jobs(tmp_path: Path, seed: int, count: int) -> list[dict[str, Any]]:
+    """A capture of each link type that is not everyday, and of the rarer ways to carry IP on Ethernet."""
+    jobs = []
+    for link in sorted({link for link, _ in links.WAYS.values()}):
+        name = f"{seed}-link-{link}"
+        path = pcapng(tmp_path / f"{name}.pcapng", Maker(seed * 1000 + link).rare_packets(count, link), link=link)
+        options = {"captures": [str(path)], "local": ["10.0.0.5", "2001:db8::5", "10.9.0.0/16"], "mode": "full"}
+        jobs.append({"name": name, "options": {**options, "events": "all"}})
+    return jobs
+
+
+def test_rare_links_give_the_same_bytes(tmp_path: Path, interpreted_tree: Path) -> None:
+    compare(tmp_path, interpreted_tree, rare_link_jobs(tmp_path, 1, 150))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 5))
+def test_more_of_rare_links_give_the_same_bytes(tmp_path: Path, interpreted_tree: Path, seed: int) -> None:
+    compare(tmp_path, interpreted_tree, rare_link_jobs(tmp_path, seed, 2500))
 
 
 @pytest.mark.slow

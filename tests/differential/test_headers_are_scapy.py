@@ -17,6 +17,9 @@ inet6 = pytest.importorskip("scapy.layers.inet6")
 l2 = pytest.importorskip("scapy.layers.l2")
 ipsec = pytest.importorskip("scapy.layers.ipsec")
 scapy_sctp = pytest.importorskip("scapy.layers.sctp")
+ppp = pytest.importorskip("scapy.layers.ppp")
+dot11 = pytest.importorskip("scapy.layers.dot11")
+mpls = pytest.importorskip("scapy.contrib.mpls")
 from scapy.packet import Raw  # noqa: E402 - after the loggers were told to be quiet
 
 from tests.support.frames import null  # noqa: E402
@@ -103,6 +106,54 @@ def packets6(draw: st.DrawFn) -> Any:
     return packet / payload
 
 
+def _snap(kind: int) -> Any:
+    return l2.LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / l2.SNAP(OUI=0, code=kind)
+
+
+def _wireless(draw: st.DrawFn, kind: int) -> Any:
+    """A data frame of 802.11, with or without quality of service, behind radiotap or alone."""
+    ways = draw(st.integers(0, 3))  # to and from the distribution system
+    head = dot11.Dot11(type=2, subtype=0, FCfield=ways, addr1=draw(macs), addr2=draw(macs), addr3=draw(macs))
+    if ways == 3:
+        head.addr4 = draw(macs)
+    if draw(st.booleans()):
+        head.subtype = 8
+        head /= dot11.Dot11QoS()
+    return head / _snap(kind)
+
+
+def _carried(draw: st.DrawFn, packet: Any) -> tuple[int, Any]:
+    """(link type, headers as scapy builds them) of one of the rarer ways to carry IP."""
+    four = isinstance(packet, inet.IP)
+    kind = 0x0800 if four else 0x86DD
+    ether = l2.Ether(src=draw(macs), dst=draw(macs))
+    protocol = ppp.PPP(proto=0x21 if four else 0x57)
+    labels = mpls.MPLS(label=draw(st.integers(16, 0xFFFFF)), s=1)
+    way = draw(st.sampled_from(["802.3", "pppoe", "mpls", "ppp", "hdlc", "wireless", "radiotap"]))
+    if way == "802.3":
+        return 1, l2.Dot3(src=draw(macs), dst=draw(macs)) / _snap(kind)
+    if way == "pppoe":
+        return 1, ether / l2.Dot1AD(vlan=5) / l2.Dot1Q(vlan=6) / ppp.PPPoE(sessionid=draw(PORTS)) / protocol
+    if way == "mpls":
+        outer = mpls.MPLS(label=draw(st.integers(16, 0xFFFFF)), s=0)
+        return 1, ether / outer / labels if draw(st.booleans()) else ether / labels
+    if way == "ppp":
+        return 9, protocol
+    if way == "hdlc":
+        return 50, ppp.HDLC() / protocol
+    if way == "wireless":
+        return 105, _wireless(draw, kind)
+    flags = draw(st.sampled_from(["", "Flags", "TSFT+Flags", "Flags+Rate+Channel+dBm_AntSignal"]))
+    return 127, dot11.RadioTap(present=flags, Flags="") / _wireless(draw, kind)
+
+
+@st.composite
+def carried(draw: st.DrawFn) -> tuple[bytes, int, Any]:
+    packet = draw(st.one_of(packets4(), packets6()))
+    link, outer = _carried(draw, packet)
+    return bytes(outer) + bytes(packet) if link != 1 else bytes(outer / packet), link, packet
+
+
 @st.composite
 def frames(draw: st.DrawFn) -> tuple[bytes, int, Any]:
     """(frame, link type, the packet in it)."""
@@ -170,7 +221,7 @@ def transport(upper: Any, version: int) -> dict[str, Any]:
     return {"icmp_type": kind, "icmp_code": upper.code, "ports": ports}
 
 
-@given(frames())
+@given(st.one_of(frames(), carried()))
 def test_decode_and_scapy_agree(built: tuple[bytes, int, Any]) -> None:
     frame, link, packet = built
     wanted = expected(packet.__class__(bytes(packet)))

@@ -16,7 +16,7 @@ from agent.model.vocabulary import Mode
 from agent.replay.options import Progress
 from agent.replay.run import engine_kind, run
 from agent.sinks.summary import disagreements, dump_json
-from tests.support import dns
+from tests.support import dns, links
 from tests.support import frames as f
 from tests.support.captures import after, pcap, pcap_bytes, pcapng, replay, replay_options, rules_file, sockets_file
 
@@ -227,10 +227,43 @@ def test_link_types_may_differ_between_interfaces(tmp_path: Path) -> None:
 
 
 def test_an_unsupported_link_type_is_denied_with_a_warning(tmp_path: Path) -> None:
-    path = pcap(tmp_path / "wifi.pcap", [(0, b"\0" * 60)], link=127)
+    """One for the type, whatever the number of files; what else there is to read is read."""
+    zigbee = [pcap(tmp_path / f"zigbee{number}.pcap", [(0, bytes(60))] * 2, link=195) for number in range(3)]
+    raw = pcap(tmp_path / "raw.pcap", [(0, f.ip(US, PEER, f.tcp(50000, 443, flags=f.SYN)))], link=101)
+    outcome = replay(tmp_path, *zigbee, raw)
+    assert outcome.summary["reasons"]["undecodable"]["packets"] == 6
+    assert outcome.summary["packets"]["denied"] == 7
+    assert len(outcome.flows) == 1
+    [text] = [row["text"] for row in outcome.summary["warnings"] if row["code"] == "unsupported_link"]
+    assert (
+        text
+        == f"{zigbee[0]} and 2 more: LINKTYPE_IEEE802_15_4_WITHFCS (195) cannot be read: its frames (6) are undecodable"
+    )
+
+
+def test_a_link_type_that_may_be_anything_is_read_where_it_looks_like_pktap(tmp_path: Path) -> None:
+    frame = links.pktap(f.ethernet(f.ip(US, PEER, f.tcp(50000, 443, flags=f.SYN))), flags=2)
+    path = pcap(tmp_path / "user2.pcap", [(0, frame), (1, b"somebody else's frame")], link=149)
     outcome = replay(tmp_path, path)
-    assert outcome.summary["reasons"]["undecodable"]["packets"] == outcome.summary["packets"]["denied"] == 1
-    assert "unsupported_link" in outcome.codes()
+    assert [(record["direction"], record["packets"]["original"]) for record in outcome.flows] == [("outbound", 1)]
+    assert outcome.summary["reasons"]["undecodable"]["packets"] == 1
+    [text] = [row["text"] for row in outcome.summary["warnings"] if row["code"] == "link_type_guessed"]
+    assert "LINKTYPE_USER2 (149)" in text
+    assert "unsupported_link" not in outcome.codes()
+
+
+def test_local_addresses_are_told_by_what_a_link_header_says_of_the_way(tmp_path: Path) -> None:
+    """Of a log of netfilter, whose hooks are the only evidence."""
+    packets = [(0, links.nflog(f.ip(US, PEER, f.udp(50000, 9999), f.UDP), hook=3))]
+    outcome = replay(tmp_path, pcap(tmp_path / "nflog.pcap", packets, link=239), local=())
+    assert (outcome.summary["device"]["local"], outcome.summary["device"]["local_basis"]) == ([US], "outbound_frames")
+    assert [record["direction_basis"] for record in outcome.flows] == ["capture_flag"]
+
+
+def test_frames_that_hide_ip_behind_an_ethertype_are_a_warning(tmp_path: Path) -> None:
+    outcome = replay(tmp_path, pcap(tmp_path / "macsec.pcap", [(0, f.ethernet(bytes(60), 0x88E5))]))
+    [text] = [row["text"] for row in outcome.summary["warnings"] if row["code"] == "link_frames_carry_traffic"]
+    assert "MACsec" in text
 
 
 # Bad input and outputs --------------------------------------------------------------------------------------------
