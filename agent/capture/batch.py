@@ -59,14 +59,20 @@ class Batch:
         """Number of the reader it comes from, where several are merged."""
 
     def copy(self) -> Batch:
-        """The same packets in memory of their own."""
+        """The same packets in memory of their own: at most twice what they take, wherever in the buffer they lie."""
         words = self.records[: self.count * RECORD_WORDS]
-        end = 0
+        start = end = 0
         if self.count:
             last = len(words) - RECORD_WORDS
             options = words[last + OPTIONS]
             end = max(words[last + OFFSET] + (words[last + LENGTHS] >> 32), (options >> 32) + (options & 0xFFFFFFFF))
-        data = bytes(memoryview(self.data)[:end])
+            if words[OFFSET] > end - words[OFFSET]:
+                start = words[OFFSET]
+                for place in range(0, len(words), RECORD_WORDS):
+                    words[place + OFFSET] -= start
+                    if words[place + OPTIONS]:
+                        words[place + OPTIONS] -= start << 32
+        data = bytes(memoryview(self.data)[start:end])
         return Batch(data, words, self.count, big_endian=self.big_endian, source=self.source)
 
     def time(self, index: int) -> int:

@@ -34,18 +34,24 @@ class Window:
 
         Whatever pointed into `data` is void. Memory follows the bytes that came, never the `size` that was claimed.
         """
-        while self.end - self.at < size:
-            left = self.end - self.at
-            unread = memoryview(self.data)[self.at : self.end]
-            if left == len(self.data):
-                self.data = bytearray(min(2 * left, self._limit))
-            if left:
-                memoryview(self.data)[:left] = unread
-                self.moved += left
-            self._origin += self.at
-            self.at, self.end = 0, left
-            got = self._stream.readinto(memoryview(self.data)[left:])
+        if self.end - self.at >= size:
+            return True
+        if self.at:
+            self._move(self.data)
+        while self.end < size:
+            # Only a full buffer is copied: a stream may give its bytes one by one.
+            if self.end == len(self.data):
+                self._move(bytearray(min(2 * self.end, self._limit)))
+            got = self._stream.readinto(memoryview(self.data)[self.end :])
             if got == 0:
                 return False
             self.end += got
         return True
+
+    def _move(self, target: bytearray) -> None:
+        """The unread bytes to the front of `target`."""
+        left = self.end - self.at
+        memoryview(target)[:left] = memoryview(self.data)[self.at : self.end]
+        self.moved += left
+        self._origin += self.at
+        self.data, self.at, self.end = target, 0, left

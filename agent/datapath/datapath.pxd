@@ -66,7 +66,7 @@ cdef class Datapath:
     cdef bint _judge_anew(self, Py_ssize_t slot) except -1
     cdef Py_ssize_t _inspected(self, Py_ssize_t slot, bint out) except -2
     cdef int _without_flow(self, int reason) except -1
-    @cython.locals(number=cython.int)
+    @cython.locals(number=cython.int, before=cython.int, behind=cython.int)
     cdef int _locality(self, unsigned long long version, unsigned long long high, unsigned long long low) except -1
     @cython.locals(first_high=cython.ulonglong, last_high=cython.ulonglong)
     cdef bint _within(self, Py_ssize_t base, unsigned long long version, unsigned long long high, unsigned long long low) except -1

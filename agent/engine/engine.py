@@ -58,6 +58,7 @@ GUESSES = int(DirectionBasis.UNMATCHED_REPLY)
 SYN, SYN_ACK, FLAGS = 2, 18, 22
 MAX_CACHED = 1_000_000
 MAX_GROUPS = 4096
+MAX_NAME_SETS = 262_144
 IPV6 = 1 << 128
 AGENT_DENIED = 1 << 7
 SPECIAL = 1 << 62  # apart from all plain keys
@@ -765,6 +766,9 @@ class Engine:
         names = self.names.lookup(remote, now)
         number = self.name_ids.get(names)
         if number is None:
+            if len(self.name_sets) >= MAX_NAME_SETS:
+                self.fault("name_sets_full", "the names of further addresses are not kept: their flows have none")
+                return 0
             number = self.name_ids[names] = len(self.name_sets)
             self.name_sets.append(names)
         return number
@@ -796,7 +800,9 @@ class Engine:
         if asked is None or self.flows.flow_in(asked[0]) != asked[1]:
             return -1
         sent = self.flows.word(asked[0], LAST_SEEN)
-        if self.flows.generation(asked[0]) != self.datapath.generation or now > sent + self.multicast_reply:
+        if self.flows.generation(asked[0]) != self.datapath.generation:
+            return -1
+        if now > sent and now - sent > self.multicast_reply:  # a sum could pass the end of 64 bits
             return -1
         if (self.flows.meta(asked[0]) & 3) != 1:
             return -1

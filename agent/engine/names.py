@@ -9,6 +9,7 @@ a channel cut by a five-second record would flap.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -179,9 +180,10 @@ class NameTable:
 
     def __init__(self, known: Mapping[Address, tuple[str, ...]]) -> None:
         """`known`: names given with the device or by --names; they never expire."""
-        self._names: dict[Address, dict[str, int]] = {
-            address: {name.lower().rstrip("."): FOREVER for name in names} for address, names in known.items()
-        }
+        # Ordered: a dict looks for its first key among all that were taken out before it.
+        self._names: OrderedDict[Address, dict[str, int]] = OrderedDict(
+            (address, {name.lower().rstrip("."): FOREVER for name in names}) for address, names in known.items()
+        )
         self._given = len(self._names)
         self._pending: dict[tuple[int, int, str, int], tuple[int, bool]] = {}
         self._taught: set[tuple[int, int, str, int]] = set()
@@ -227,8 +229,7 @@ class NameTable:
     def _make_room(self) -> None:
         """Forget the oldest learned address if there are too many; what was given beforehand stays."""
         while len(self._names) - self._given >= MAX_ADDRESSES:
-            oldest = next(iter(self._names))
-            names = self._names.pop(oldest)
+            oldest, names = self._names.popitem(last=False)
             if FOREVER in names.values():
                 self._names[oldest] = names
             else:
