@@ -13,11 +13,12 @@ no flow: they are denied only while isolated.
 
 from __future__ import annotations
 
+import struct
 from array import array
 from typing import Protocol
 
 from agent.datapath.flows import FlowTable
-from agent.datapath.fragments import Datagram, FragmentTable
+from agent.datapath.fragments import Datagram, FragmentTable, Key
 from agent.datapath.headers import Header
 from agent.datapath.layout import (
     END_OF_RUN,
@@ -55,6 +56,9 @@ SECOND = 1_000_000_000
 MAX_MACS = 16
 AHEAD = 32
 """Packets decoded and looked for ahead of judging the first of them: their headers fit the fastest cache."""
+
+_KEY = struct.Struct("=B4QIB")
+"""Of a fragmented datagram: fragments.Key."""
 
 # Status of a decoded header, as in headers.py.
 IP, NOT_IP, UNREADABLE, CUT = 0, 1, 2, 3
@@ -514,10 +518,10 @@ class Datapath:
 
     # Fragments and related errors ---------------------------------------------------------------------------
 
-    def _fragment_key(self) -> tuple[int, int, int, int, int, int, int]:
+    def _fragment_key(self) -> Key:
         header = self.header
         protocol = header.protocol if header.version == 4 else 0
-        return (
+        return _KEY.pack(
             header.version,
             header.source_high,
             header.source_low,

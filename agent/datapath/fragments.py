@@ -17,8 +17,9 @@ LIFETIME = 30_000_000_000
 MAX_PIECES = 128
 """Pieces of one datagram whose places are remembered; more are treated as overlapping."""
 
-Key = tuple[int, int, int, int, int, int, int]
-"""Version, source (two words), destination (two words), identification, protocol (0 for IPv6)."""
+Key = bytes
+"""Version, source, destination, identification and protocol (0 for IPv6), packed: the hash of bytes has a secret, and
+who chooses numbers could make theirs meet."""
 
 
 @dataclass(slots=True)

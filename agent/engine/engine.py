@@ -59,7 +59,6 @@ SYN, SYN_ACK, FLAGS = 2, 18, 22
 MAX_CACHED = 1_000_000
 MAX_GROUPS = 4096
 MAX_NAME_SETS = 262_144
-IPV6 = 1 << 128
 AGENT_DENIED = 1 << 7
 SPECIAL = 1 << 62  # apart from all plain keys
 
@@ -136,7 +135,8 @@ class Engine:
         self.class_outcomes = array("Q", bytes(8 * 64))
         self.subject_counts = array("Q", bytes(8 * 4 * 64))
         self.flow_outcomes = array("Q", bytes(8 * 3 * 32))
-        self.denied_remotes: dict[int, int] = {}  # address (| IPV6) -> packets << 64 | bytes
+        # Address -> packets << 64 | bytes. IPv6 ones as bytes, whose hash has a secret: numbers could be made to meet.
+        self.denied_remotes: dict[int | bytes, int] = {}
         self.guesses = 0
         self.attributed = 0
         self.unattributed = 0
@@ -655,9 +655,9 @@ class Engine:
 
     def _count_denied(self, slot: int, packets: int, octets: int) -> int:
         flows = self.flows
-        remote = flows.word(slot, 3)
+        remote: int | bytes = flows.word(slot, 3)
         if (flows.word(slot, 4) >> 16) & 255 == 6:
-            remote = IPV6 | self._wide(flows.word(slot, 2), flows.word(slot, 3))
+            remote = self._wide(flows.word(slot, 2), flows.word(slot, 3)).to_bytes(16, "big")
         denied = self.denied_remotes
         known = denied.get(remote)
         if known is not None:

@@ -181,8 +181,9 @@ class NameTable:
     def __init__(self, known: Mapping[Address, tuple[str, ...]]) -> None:
         """`known`: names given with the device or by --names; they never expire."""
         # Ordered: a dict looks for its first key among all that were taken out before it.
-        self._names: OrderedDict[Address, dict[str, int]] = OrderedDict(
-            (address, {name.lower().rstrip("."): FOREVER for name in names}) for address, names in known.items()
+        # By packed address: the hash of bytes has a secret, and who chooses numbers could make theirs meet.
+        self._names: OrderedDict[bytes, dict[str, int]] = OrderedDict(
+            (address.packed, {name.lower().rstrip("."): FOREVER for name in names}) for address, names in known.items()
         )
         self._given = len(self._names)
         self._pending: dict[tuple[int, int, str, int], tuple[int, bool]] = {}
@@ -194,7 +195,7 @@ class NameTable:
 
     def lookup(self, address: Address, now: int) -> tuple[str, ...]:
         """Names of `address` at `now`, sorted."""
-        names = self._names.get(address)
+        names = self._names.get(address.packed)
         if names is None:
             return ()
         return tuple(sorted(name for name, until in names.items() if until >= now))
@@ -238,10 +239,11 @@ class NameTable:
     def learn(self, name: str, addresses: Iterable[tuple[Address, int]], now: int) -> None:
         """Take in the (address, seconds) of an answer that passed, to a question for `name`."""
         for address, seconds in addresses:
-            names = self._names.get(address)
+            key = address.packed
+            names = self._names.get(key)
             if names is None:
                 self._make_room()
-                names = self._names[address] = {}
+                names = self._names[key] = {}
             until = now + max(FLOOR, seconds * 1_000_000_000)
             if name not in names and len(names) >= MAX_NAMES:
                 stale = min(names, key=lambda one: names[one])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from operator import itemgetter
 
-from agent.engine.engine import IPV6, Engine
+from agent.engine.engine import Engine
 from agent.model.address import Address
 from agent.model.vocabulary import Reason, Verdict
 from agent.policy.effective import EffectivePolicy
@@ -81,5 +81,5 @@ def denied_remotes(engine: Engine) -> list[tuple[Address, int, int]]:
     return [(_address(remote), counts >> 64, counts & M64) for remote, counts in most]
 
 
-def _address(number: int) -> Address:
-    return Address(6, number - IPV6) if number >= IPV6 else Address(4, number)
+def _address(remote: int | bytes) -> Address:
+    return Address(4, remote) if isinstance(remote, int) else Address(6, int.from_bytes(remote, "big"))

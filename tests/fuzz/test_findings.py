@@ -11,6 +11,7 @@ import pytest
 from agent.capture.reader import open_capture
 from agent.capture.window import Window
 from agent.datapath.flows import FlowTable
+from agent.engine.names import NameTable
 from agent.model.address import Address, canonical_address
 from agent.replay.frames import Capture, Frames
 from tests.fuzz import hostile
@@ -147,3 +148,39 @@ def test_costly_names_take_linear_work() -> None:
     question = hostile.udp_to_resolver(hostile.costly_answer(0)[:2] + b"\x01\x00" + hostile.costly_answer(0)[4:])
     answer = f.udp_frame(f"{hostile.RESOLVER}:53", f"{hostile.US}:50053", hostile.costly_answer())
     check_frames((n, 0, 1, 0, frame) for n, frame in enumerate([question, answer] * 50))
+
+
+MERSENNE = (1 << 61) - 1
+"""Python's hash of a number is its rest by this one: whoever chooses numbers chooses their hashes."""
+
+
+def colliding(count: int) -> list[Address]:
+    return [Address(6, (0x20010DB8 << 96) + number * MERSENNE) for number in range(count)]
+
+
+def test_remotes_chosen_to_meet_in_a_dict_do_not() -> None:
+    """Eight thousand denied IPv6 remotes took a second, eighty thousand a hundred."""
+    lab = Lab("full", local=("2001:db8::5",))
+    for address in colliding(200):
+        lab.send(f.ethernet(f.ip("2001:db8::5", str(address), f.tcp(1, 2, flags=f.SYN))))
+    lab.finish()
+    remotes = lab.engine.denied_remotes
+    assert len(remotes) == len({hash(remote) for remote in remotes}) == 200
+
+
+def test_learned_addresses_chosen_to_meet_in_a_dict_do_not() -> None:
+    names = NameTable({})
+    names.learn("a.example.test", [(address, 60) for address in colliding(200)], 0)
+    assert len(names._names) == len({hash(address) for address in names._names}) == 200
+    assert names.lookup(colliding(200)[-1], 0) == ("a.example.test",)
+
+
+def test_datagrams_chosen_to_meet_in_a_dict_do_not() -> None:
+    lab = Lab("full", local=("2001:db8::5",), settings={"fragment_table.size": 100})
+    first = f.fragment6(f.UDP, more=True) + f.udp(50000, 443, bytes(8))
+    for high in range(8):
+        for low in range(8):
+            peer = Address(6, (2 + high * MERSENNE) << 64 | 5 + low * MERSENNE)
+            lab.send(f.ethernet(f.ipv6("2001:db8::5", str(peer), first, f.FRAGMENT)))
+    known = lab.path.fragments._datagrams
+    assert len(known) == len({hash(key) for key in known}) == 64

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from agent.replay.run import engine_kind
 from tests.conftest import ROOT
 from tests.fuzz.targets import TARGETS
+from tests.fuzz.worker import FOUND
 
 FUZZ = str(ROOT / "scripts/fuzz")
 
@@ -66,3 +69,26 @@ def test_an_input_without_its_target_is_refused(tmp_path: Path) -> None:
     done = fuzz("--run", str(tmp_path))
     assert done.returncode == 2
     assert done.stderr == "fuzz: --run takes a file, and --target says what it is an input of\n"
+
+
+@pytest.mark.slow
+def test_a_planted_bug_is_found_kept_and_repeated(interpreted_tree: Path, tmp_path: Path) -> None:
+    """Fuzzing that finds nothing says something only if it finds what is there."""
+    tree = tmp_path / "planted"
+    shutil.copytree(interpreted_tree, tree)
+    headers = tree / "agent/datapath/headers.py"
+    sound = headers.read_text("utf-8")
+    planted = sound.replace("            if captured < 14:\n", "            if captured < 1:\n")
+    assert planted != sound
+    headers.write_text(planted, "utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tree), str(ROOT)])}
+    worker = [sys.executable, "-P", "-m", "tests.fuzz.worker"]
+    command = [*worker, "mutate", "--target", "frame", "--seconds", "6", "--findings", str(tmp_path)]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == FOUND, done.stdout + done.stderr
+    found = re.search(r"^FINDING (\S+) IndexError headers.py", done.stdout, re.MULTILINE)
+    assert found is not None, done.stdout
+    once = [*worker, "once", "--target", "frame", "--input", found[1]]
+    repeated = subprocess.run(once, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert repeated.returncode == 1
+    assert "IndexError" in repeated.stderr
