@@ -268,12 +268,6 @@ class Engine:
                 # Judged packet by packet: an answer in time opens nothing for what follows it.
                 self.answers[flows.word(slot, FLOW_ID)] = answered
                 flows.set_flag(slot, INSPECT)
-        if subject:
-            self.attributed += 1
-        else:
-            self.unattributed += 1
-        if basis >= GUESSES:
-            self.guesses += 1
         may_need = remote_port == DNS_PORT or local_port == 68 or local_port == 546 or protocol == 58
         if may_need and not loopback and needs_inspection(protocol, version, local_port, remote_port, header.icmp_type):
             flows.set_flag(slot, INSPECT)
@@ -281,6 +275,13 @@ class Engine:
             self._note_group(slot, version, local, local_port, remote)
         if self.all_events:
             self._emit(slot, "decision", NO_END)
+        # Last: a flow that a bug above took away again counts nowhere.
+        if subject:
+            self.attributed += 1
+        else:
+            self.unattributed += 1
+        if basis >= GUESSES:
+            self.guesses += 1
 
     def reauthorise(self, slot: int) -> None:
         """A flow of an older generation: its own direction, its owner, and the names it had when it began."""

@@ -11,13 +11,14 @@ import pytest
 from agent.capture.reader import open_capture
 from agent.capture.window import Window
 from agent.datapath.flows import FlowTable
+from agent.engine.events import FlowEvent
 from agent.engine.names import NameTable
 from agent.model.address import Address, canonical_address
 from agent.replay.frames import Capture, Frames
 from tests.fuzz import hostile
 from tests.fuzz.invariant import check, check_frames
 from tests.support import frames as f
-from tests.support.lab import START, Lab
+from tests.support.lab import START, Lab, Told
 
 
 class OneByOne:
@@ -168,6 +169,13 @@ def test_remotes_chosen_to_meet_in_a_dict_do_not() -> None:
     assert len(remotes) == len({hash(remote) for remote in remotes}) == 200
 
 
+def test_addresses_chosen_to_meet_in_a_dict_do_not() -> None:
+    """Looking ahead over ten thousand packets took six seconds, before the first was judged."""
+    addresses = colliding(200)
+    assert len({hash(address) for address in addresses}) == 200
+    assert hash(Address(6, addresses[7].value)) == hash(addresses[7])
+
+
 def test_learned_addresses_chosen_to_meet_in_a_dict_do_not() -> None:
     names = NameTable({})
     names.learn("a.example.test", [(address, 60) for address in colliding(200)], 0)
@@ -184,3 +192,17 @@ def test_datagrams_chosen_to_meet_in_a_dict_do_not() -> None:
             lab.send(f.ethernet(f.ipv6("2001:db8::5", str(peer), first, f.FRAGMENT)))
     known = lab.path.fragments._datagrams
     assert len(known) == len({hash(key) for key in known}) == 64
+
+
+def test_a_flow_that_a_bug_took_away_counts_nowhere() -> None:
+    """A sink broke in the middle of a decision: the packet was denied, its flow forgotten, its attribution counted."""
+
+    class Broken(Told):
+        def flow(self, event: FlowEvent) -> None:
+            raise TypeError("a bug")
+
+    lab = Lab("full", all_events=True, sink=Broken())
+    assert lab.send(hostile.TCP_FRAME) == ("deny", "policy_error")
+    assert lab.engine.faults == {"policy_error": 1}
+    assert lab.finish() == []
+    assert lab.engine.attributed + lab.engine.unattributed == 0
