@@ -2,7 +2,7 @@
 
     python -m tests.fuzz.worker mutate --target frame --seconds 60 --seed 1 --corpus DIR --findings DIR
 
-On which agent it runs is the parent's choice of PYTHONPATH. Each input lies in `--findings` as `current-N` before it
+On which agent it runs is the parent's choice of PYTHONPATH. Each input lies in `--findings` as `current-PID` before it
 is judged, so that not even a crash of the process loses it. Ends with 0, or FOUND.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import os
 import random
 import sys
 import time
@@ -65,6 +66,7 @@ class _Mutation:
         self.executions = 0
         self.packets = 0
         self.seen: set[str] = set()
+        self.current: Path = options.findings / f"current-{os.getpid()}"
 
     def run(self) -> int:
         for seed in list(self.inputs):
@@ -78,6 +80,7 @@ class _Mutation:
             if self._judge(data) and len(self.inputs) < 5000:
                 self.inputs.append(data)
         self._tell(time.monotonic() - began)
+        self.current.unlink()
         return FOUND if self.seen else 0
 
     def _next(self) -> bytes:
@@ -89,8 +92,7 @@ class _Mutation:
 
     def _judge(self, data: bytes) -> bool:
         """True for an outcome of a kind not seen before: an input worth mutating further."""
-        current = self.options.findings / f"current-{self.options.target}"
-        current.write_bytes(data)
+        self.current.write_bytes(data)
         self.executions += 1
         try:
             outcome = self.target.run(data)
