@@ -249,6 +249,21 @@ def container_seeds() -> list[bytes]:
     return list(hostile.FILES.values())
 
 
+def captures() -> list[bytes]:
+    """More files to mutate than the hostile ones: generated traffic, and the sample captures where they are."""
+    from agent.traffic.generate import generate
+    from agent.traffic.output import write
+    from agent.traffic.scenario import load_scenario
+
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "made.pcapng"
+        write(generate(load_scenario("protocol-zoo")), str(path), None, None)
+        found = [path.read_bytes()]
+    folder = Path(__file__).resolve().parents[3] / "shared" / "captures"
+    samples = sorted(folder.glob("*.pcap*")) if folder.is_dir() else []
+    return found + [path.read_bytes() for path in samples if path.stat().st_size <= 1 << 16]
+
+
 TARGETS: dict[str, Target] = {
     "container": Target(run=run_container, seeds=container_seeds, make=make_container, longest=1 << 16),
     "frame": Target(run=run_frame, seeds=frame_seeds, make=make_frame, longest=4096),

@@ -53,13 +53,15 @@ class _Mutation:
     """Made and mutated inputs until the time is over; findings that look alike are kept once."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        from tests.fuzz.targets import TARGETS, mutate
+        from tests.fuzz.targets import TARGETS, captures, mutate
 
         self.target = TARGETS[options.target]
         self.mutate = mutate
         self.options = options
         self.dice = random.Random(options.seed)
         self.inputs = self.target.seeds()
+        if options.target in ("container", "replay"):
+            self.inputs += captures()
         if options.corpus is not None and options.corpus.is_dir():
             self.inputs += [path.read_bytes() for path in sorted(options.corpus.iterdir())]
         self.outcomes: set[str] = set()
