@@ -25,8 +25,6 @@ DIRECTION_SHIFT = 32
 NO_TIME = 1 << 34
 """The packet has no time of its own; its TIME is the one last seen in the file."""
 
-_WORTH_MOVING = 4096
-"""Bytes before the first frame from which on a copy leaves them out: of merged captures a batch is often one packet."""
 
 UNKNOWN, INBOUND, OUTBOUND = 0, 1, 2
 """Direction flags, as pcapng has them."""
@@ -64,20 +62,19 @@ class Batch:
         """What was seen of the packets ahead of judging them, if somebody looked (datapath/scout.py)."""
 
     def copy(self) -> Batch:
-        """The same packets in memory of their own."""
+        """The same packets in memory of their own: at most twice what they take, wherever in the buffer they lie."""
         words = self.records[: self.count * RECORD_WORDS]
         start = end = 0
         if self.count:
             last = len(words) - RECORD_WORDS
             options = words[last + OPTIONS]
-            start = words[OFFSET]
             end = max(words[last + OFFSET] + (words[last + LENGTHS] >> 32), (options >> 32) + (options & 0xFFFFFFFF))
-        if start > _WORTH_MOVING:
-            for place in range(0, len(words), RECORD_WORDS):
-                words[place + OFFSET] -= start
-                words[place + OPTIONS] -= start << 32 if words[place + OPTIONS] else 0
-        else:
-            start = 0
+            if words[OFFSET] > end - words[OFFSET]:
+                start = words[OFFSET]
+                for place in range(0, len(words), RECORD_WORDS):
+                    words[place + OFFSET] -= start
+                    if words[place + OPTIONS]:
+                        words[place + OPTIONS] -= start << 32
         data = bytes(memoryview(self.data)[start:end])
         return Batch(data, words, self.count, big_endian=self.big_endian, source=self.source)
 

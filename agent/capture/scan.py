@@ -230,7 +230,7 @@ class PcapngScanner:
                 self.stop = _SECTION
                 break
             if self.understood:
-                if kind == _PACKET_BLOCK or kind == _OLD_PACKET_BLOCK:  # noqa: PLR1714 - no tuple in compiled code
+                if kind in (_PACKET_BLOCK, _OLD_PACKET_BLOCK):
                     if not self._packet(at):
                         break
                 elif kind == _SIMPLE_PACKET_BLOCK:
@@ -257,7 +257,7 @@ class PcapngScanner:
         self.kind = _join(self.data[at], self.data[at + 1], self.data[at + 2], self.data[at + 3], big)
         if self.kind == _SECTION_BLOCK:
             order = _join(self.data[at + 8], self.data[at + 9], self.data[at + 10], self.data[at + 11], False)
-            if order != _ORDER_MAGIC and order != _ORDER_MAGIC_SWAPPED:  # noqa: PLR1714
+            if order not in (_ORDER_MAGIC, _ORDER_MAGIC_SWAPPED):
                 return self._bad(_NO_MAGIC, 0, 0)
             big = order == _ORDER_MAGIC_SWAPPED
         length = _join(self.data[at + 4], self.data[at + 5], self.data[at + 6], self.data[at + 7], big)

@@ -31,7 +31,7 @@ class Window:
         return self._origin + position
 
     def move_to(self, data: bytearray) -> None:
-        """Goes on in other memory, of at least twice the bytes unread; what points into the old stays valid."""
+        """The unread bytes to the front of `data`, where it goes on; what points into other memory stays valid."""
         left = self.end - self.at
         memoryview(data)[:left] = memoryview(self.data)[self.at : self.end]
         self.moved += left
@@ -43,19 +43,18 @@ class Window:
 
         Whatever pointed into `data` is void. Memory follows the bytes that came, never the `size` that was claimed.
         """
-        while self.end - self.at < size:
-            left = self.end - self.at
-            unread = memoryview(self.data)[self.at : self.end]
-            if left == len(self.data):
-                self.data = bytearray(min(2 * left, self._limit))
-            elif len(self.data) > self._size >= max(2 * left, size):
-                self.data = bytearray(self._size)  # the long block is behind
-            if left:
-                memoryview(self.data)[:left] = unread
-                self.moved += left
-            self._origin += self.at
-            self.at, self.end = 0, left
-            got = self._stream.readinto(memoryview(self.data)[left:])
+        if self.end - self.at >= size:
+            return True
+        left = self.end - self.at
+        if len(self.data) > self._size >= max(2 * left, size):
+            self.move_to(bytearray(self._size))  # the long block is behind
+        elif self.at:
+            self.move_to(self.data)
+        while self.end < size:
+            # Only a full buffer is copied: a stream may give its bytes one by one.
+            if self.end == len(self.data):
+                self.move_to(bytearray(min(2 * self.end, self._limit)))
+            got = self._stream.readinto(memoryview(self.data)[self.end :])
             if got == 0:
                 return False
             self.end += got

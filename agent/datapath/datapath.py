@@ -13,11 +13,12 @@ no flow: they are denied only while isolated.
 
 from __future__ import annotations
 
+import struct
 from array import array
 from typing import Protocol
 
 from agent.datapath.flows import FlowTable
-from agent.datapath.fragments import Datagram, FragmentTable
+from agent.datapath.fragments import Datagram, FragmentTable, Key
 from agent.datapath.headers import Header
 from agent.datapath.layout import (
     END_OF_RUN,
@@ -64,6 +65,9 @@ AHEAD = 32
 """Packets looked at ahead of judging the first of them, where nobody looked before."""
 GROUP = 16
 """Packets whose flows are fetched together."""
+
+_KEY = struct.Struct("=B4QIB")
+"""Of a fragmented datagram: fragments.Key."""
 
 # Status of a decoded header, as in headers.py.
 IP, NOT_IP, UNREADABLE, CUT = 0, 1, 2, 3
@@ -255,7 +259,7 @@ class Datapath:
         flag = (records[base + 3] >> 32) & 3
         status = header.decode(records[base + 1], records[base + 2] >> 32, records[base + 3] & 0xFFFF)
         header.status = status
-        if status == IP or status == CUT:
+        if status in (IP, CUT):
             header.source_at = self.scout.locality(header.version, header.source_high, header.source_low)
             header.destination_at = self.scout.locality(header.version, header.destination_high, header.destination_low)
             if status == IP:
@@ -479,10 +483,10 @@ class Datapath:
 
     # Fragments and related errors ---------------------------------------------------------------------------
 
-    def _fragment_key(self) -> tuple[int, int, int, int, int, int, int]:
+    def _fragment_key(self) -> Key:
         header = self.header
         protocol = header.protocol if header.version == 4 else 0
-        return (
+        return _KEY.pack(
             header.version,
             header.source_high,
             header.source_low,

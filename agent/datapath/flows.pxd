@@ -13,7 +13,7 @@ cdef extern from *:
 
 cdef Py_ssize_t WORDS, EXTRA, META, LAST_SEEN, FLOW_ID, PACKETS, PACKETS_REPLY, BYTES, BYTES_REPLY, FIRST_SEEN, AUTHORISED_AT, OWNER, QUEUE, NAMES, APART_PACKETS, APART_BYTES, QUEUED_AT, FACTS, SIGHT_WORDS
 cdef int QUEUE_SHIFT, LAST_ACK, TIME_WAIT, CLOSE, UDP_UNREPLIED, UDP_REPLIED, DENIED, UNREPLIED, REPLIED_QUEUE, KEPT, FIN, RST, TIMEOUT, EVICTED
-cdef unsigned long long REPLIED, USED, OPENED, OUTBOUND, STATE_MASK, M32, M64, K1, K2
+cdef unsigned long long REPLIED, USED, OPENED, OUTBOUND, STATE_MASK, M32, M64, K1
 
 cdef unsigned long long COUNT_MASK, GENERATION_MASK, INSPECT
 cdef int ESTABLISHED
@@ -24,6 +24,7 @@ cdef class FlowTable:
     cdef public Py_ssize_t size, limit, capacity, used, live, kept, hand
     cdef public unsigned long long seed, created, evicted, ended, steps
     cdef unsigned long long mask
+    cdef unsigned long long secret0, secret1, secret2, secret3, secret4, secret5, secret6, secret7, secret8, secret9
     cdef public object listener
     cdef unsigned long long[::1] timeouts
     cdef const unsigned char[::1] tcp

@@ -44,7 +44,6 @@ from agent.datapath.layout import (
     GENERATION_MASK,
     INSPECT,
     K1,
-    K2,
     KEPT,
     LAST_ACK,
     LAST_SEEN,
@@ -74,6 +73,7 @@ from agent.datapath.layout import (
     USED,
     WORDS,
 )
+from agent.model.seeds import splitmix64
 
 # Next TCP state, after conntrack's table (Linux net/netfilter/nf_conntrack_proto_tcp.c), by the packet's strongest
 # flag; a packet that table calls invalid leaves the state. One-sided captures: an ACK alone establishes.
@@ -129,6 +129,9 @@ class FlowTable:
         self.size = size
         self.limit = max(1, size - min(reserved, size // 2))
         self.seed = seed & M64
+        secrets = [splitmix64(self.seed, number) for number in range(10)]
+        self.secret0, self.secret1, self.secret2, self.secret3, self.secret4 = secrets[:5]
+        self.secret5, self.secret6, self.secret7, self.secret8, self.secret9 = secrets[5:]
         self.listener: Ended | None = None
         self.timeouts = array("Q", [timeouts.get(name, timeouts["other"]) for name in STATE_NAMES])
         self.tcp = TCP_TABLE
@@ -181,17 +184,20 @@ class FlowTable:
         return 0
 
     def hash(self, local_high: int, local_low: int, remote_high: int, remote_low: int, key: int) -> int:
-        """32 bits that say where a tuple lies in the index."""
-        value = self.seed ^ key
-        value = (value * K1) & M64
-        value = (value ^ (value >> 32) ^ remote_low) & M64
-        value = (value * K2) & M64
-        value = (value ^ (value >> 29) ^ remote_high) & M64
-        value = (value * K1) & M64
-        value = (value ^ (value >> 32) ^ local_low) & M64
-        value = (value * K2) & M64
-        value = (value ^ (value >> 29) ^ local_high) & M64
-        value = (value * K1) & M64
+        """32 bits that say where a tuple lies in the index.
+
+        Each half word has a secret of its own, so that whoever chooses the tuples cannot choose which of them meet:
+        Lemire and Kaser, "Strongly universal string hashing is fast", MULTILINEAR-HM. Mixing word by word under one
+        secret is not enough: what the top bits of a word change, the next word can take back under any secret.
+        """
+        value = (self.secret0 + (key & M32)) * ((self.secret1 + (key >> 32)) & M64)
+        value += (self.secret2 + (remote_low & M32)) * ((self.secret3 + (remote_low >> 32)) & M64)
+        value += (self.secret4 + (remote_high & M32)) * ((self.secret5 + (remote_high >> 32)) & M64)
+        value += (self.secret6 + (local_low & M32)) * ((self.secret7 + (local_low >> 32)) & M64)
+        value += (self.secret8 + (local_high & M32)) * ((self.secret9 + (local_high >> 32)) & M64)
+        value &= M64
+        # Neighbours under the sum are not to be neighbours in the index.
+        value = ((value ^ (value >> 32)) * K1) & M64
         return value >> 32
 
     def find(self, local_high: int, local_low: int, remote_high: int, remote_low: int, key: int) -> int:

@@ -9,6 +9,7 @@ is a copy, not an overlap.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 LIFETIME = 30_000_000_000
@@ -16,8 +17,9 @@ LIFETIME = 30_000_000_000
 MAX_PIECES = 128
 """Pieces of one datagram whose places are remembered; more are treated as overlapping."""
 
-Key = tuple[int, int, int, int, int, int, int]
-"""Version, source (two words), destination (two words), identification, protocol (0 for IPv6)."""
+Key = bytes
+"""Version, source, destination, identification and protocol (0 for IPv6), packed: the hash of bytes has a secret, and
+who chooses numbers could make theirs meet."""
 
 
 @dataclass(slots=True)
@@ -58,7 +60,8 @@ class FragmentTable:
         self.overflows = 0
         self.steps = 0
         """Pieces that later fragments were compared with."""
-        self._datagrams: dict[Key, Datagram] = {}
+        # Ordered: a dict looks for its first key among all that were taken out before it.
+        self._datagrams: OrderedDict[Key, Datagram] = OrderedDict()
 
     def first(self, key: Key, datagram: Datagram, end: int) -> bool:
         """Remember a first fragment of `end` bytes. False if it overlaps pieces already seen (IPv6)."""
@@ -69,7 +72,7 @@ class FragmentTable:
             datagram.pieces = known.pieces
             datagram.poisoned = known.poisoned or known.flow_id != datagram.flow_id
         elif len(self._datagrams) >= self.size:
-            oldest = self._datagrams.pop(next(iter(self._datagrams)))
+            _, oldest = self._datagrams.popitem(last=False)
             if datagram.since - oldest.since <= LIFETIME:
                 self.overflows += 1
         self._datagrams[key] = datagram

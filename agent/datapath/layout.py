@@ -27,7 +27,6 @@ GENERATION_MASK = 0xFFFFFF << 40
 M32 = 0xFFFFFFFF
 M64 = 0xFFFFFFFFFFFFFFFF
 K1 = 0x9E3779B97F4A7C15
-K2 = 0xC2B2AE3D27D4EB4F
 
 # What was seen of a packet ahead of judging it (scout.py). Words 0-4: addresses and key as in a flow, then these.
 FACTS, TIME, LENGTH = 5, 6, 7

@@ -29,7 +29,7 @@ cdef class Scout:
     ) except -1 nogil
     @cython.locals(version=cython.ulonglong, tail=cython.ulonglong, source=cython.int, destination=cython.int)
     cdef unsigned long long _orient(self, int flag) except? 9 nogil
-    @cython.locals(number=cython.int)
+    @cython.locals(number=cython.int, before=cython.int, behind=cython.int)
     cdef int locality(self, unsigned long long version, unsigned long long high, unsigned long long low) except -1 nogil
     @cython.locals(first_high=cython.ulonglong, last_high=cython.ulonglong)
     cdef bint _within(

@@ -48,7 +48,8 @@ class Scout:
 
     def set_local(self, exact: list[tuple[int, int]], prefixes: list[tuple[int, int, int]]) -> None:
         """The device's addresses: exact (version, value), prefixes (version, first, last)."""
-        self.exact = array("Q", [w for v, a in exact for w in (v, a >> 64, a & M64)])
+        ordered = sorted(exact, key=lambda one: (one[1] & M64, one[1] >> 64, one[0]))
+        self.exact = array("Q", [w for v, a in ordered for w in (v, a >> 64, a & M64)])
         self.prefixes = array("Q", [w for v, a, b in prefixes for w in (v, a >> 64, a & M64, b >> 64, b & M64)])
         self.exact_count = len(exact)
         self.prefix_count = len(prefixes)
@@ -132,13 +133,23 @@ class Scout:
                 return LOOPBACK_ADDRESS
         elif high == 0 and low == 1:
             return LOOPBACK_ADDRESS
-        for number in range(self.exact_count):
-            if (
-                self.exact[3 * number + 2] == low
-                and self.exact[3 * number + 1] == high
-                and self.exact[3 * number] == version
-            ):
+        # By halves: a capture may declare thousands of addresses of its host, and every packet asks twice.
+        before = 0
+        behind = self.exact_count
+        while before < behind:
+            number = (before + behind) >> 1
+            if self.exact[3 * number + 2] < low:
+                before = number + 1
+            elif self.exact[3 * number + 2] > low:
+                behind = number
+            elif self.exact[3 * number + 1] == high and self.exact[3 * number] == version:
                 return EXACT
+            elif self.exact[3 * number + 1] < high or (
+                self.exact[3 * number + 1] == high and self.exact[3 * number] < version
+            ):
+                before = number + 1
+            else:
+                behind = number
         for number in range(self.prefix_count):
             if self._within(5 * number, version, high, low):
                 return BY_PREFIX

@@ -58,6 +58,7 @@ GUESSES = int(DirectionBasis.UNMATCHED_REPLY)
 SYN, SYN_ACK, FLAGS = 2, 18, 22
 MAX_GROUPS = 4096
 MAX_REMOTES = 1_000_000
+MAX_NAME_SETS = 262_144
 
 _DIRECTIONS = (Direction.INBOUND, Direction.OUTBOUND)
 _BASES = tuple(DirectionBasis)
@@ -202,12 +203,6 @@ class Engine:
                 # Judged packet by packet: an answer in time opens nothing for what follows it.
                 self.answers[flows.word(slot, FLOW_ID)] = answered
                 flows.set_flag(slot, INSPECT)
-        if subject:
-            self.attributed += 1
-        else:
-            self.unattributed += 1
-        if basis >= GUESSES:
-            self.guesses += 1
         may_need = remote_port == DNS_PORT or local_port == 68 or local_port == 546 or protocol == 58
         if may_need and not loopback and needs_inspection(protocol, version, local_port, remote_port, header.icmp_type):
             flows.set_flag(slot, INSPECT)
@@ -215,6 +210,13 @@ class Engine:
             self._note_group(slot, version, local_high, local_low, local_port, remote_high, remote_low)
         if self.all_events:
             self._emit(slot, "decision", NO_END)
+        # Last: a flow that a bug above took away again counts nowhere.
+        if subject:
+            self.attributed += 1
+        else:
+            self.unattributed += 1
+        if basis >= GUESSES:
+            self.guesses += 1
 
     def reauthorise(self, slot: int) -> None:
         """A flow of an older generation: its own direction, its owner, and the names it had when it began."""
@@ -533,6 +535,9 @@ class Engine:
         names = self.names.lookup(remote, now)
         number = self.name_ids.get(names)
         if number is None:
+            if len(self.name_sets) >= MAX_NAME_SETS:
+                self.fault("name_sets_full", "the names of further addresses are not kept: their flows have none")
+                return 0
             number = self.name_ids[names] = len(self.name_sets)
             self.name_sets.append(names)
         return number
@@ -573,7 +578,9 @@ class Engine:
         if asked is None or self.flows.flow_in(asked[0]) != asked[1]:
             return -1
         sent = self.flows.word(asked[0], LAST_SEEN)
-        if self.flows.generation(asked[0]) != self.datapath.generation or now > sent + self.multicast_reply:
+        if self.flows.generation(asked[0]) != self.datapath.generation:
+            return -1
+        if now > sent and now - sent > self.multicast_reply:  # a sum could pass the end of 64 bits
             return -1
         if (self.flows.meta(asked[0]) & 3) != 1:
             return -1

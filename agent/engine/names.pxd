@@ -19,7 +19,7 @@ cdef tuple _name(bytes message, Py_ssize_t at)
 
 
 cdef class NameTable:
-    cdef public dict _names
+    cdef public object _names
     cdef Py_ssize_t _given
     cdef dict _pending
     cdef set _taught

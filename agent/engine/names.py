@@ -9,6 +9,7 @@ a channel cut by a five-second record would flap.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -181,12 +182,14 @@ class NameTable:
 
     def __init__(self, known: Mapping[Address, tuple[str, ...]]) -> None:
         """`known`: names given with the device or by --names; they never expire."""
-        self._names: dict[Address, dict[str, int]] = {
-            address: {name.lower().rstrip("."): FOREVER for name in names} for address, names in known.items()
-        }
+        # Ordered: a dict looks for its first key among all that were taken out before it.
+        # By packed address: the hash of bytes has a secret, and who chooses numbers could make theirs meet.
+        self._names: OrderedDict[bytes, dict[str, int]] = OrderedDict(
+            (address.packed, {name.lower().rstrip("."): FOREVER for name in names}) for address, names in known.items()
+        )
         self._given = len(self._names)
         self._marks = bytearray(1 << 16)
-        for address in self._names:
+        for address in known:
             self._mark(address)
         self._pending: dict[tuple[int, int, str, int], tuple[int, bool]] = {}
         self._taught: set[tuple[int, int, str, int]] = set()
@@ -205,7 +208,7 @@ class NameTable:
 
     def lookup(self, address: Address, now: int) -> tuple[str, ...]:
         """Names of `address` at `now`, sorted."""
-        names = self._names.get(address)
+        names = self._names.get(address.packed)
         if names is None:
             return ()
         return tuple(sorted(name for name, until in names.items() if until >= now))
@@ -240,8 +243,7 @@ class NameTable:
     def _make_room(self) -> None:
         """Forget the oldest learned address if there are too many; what was given beforehand stays."""
         while len(self._names) - self._given >= MAX_ADDRESSES:
-            oldest = next(iter(self._names))
-            names = self._names.pop(oldest)
+            oldest, names = self._names.popitem(last=False)
             if FOREVER in names.values():
                 self._names[oldest] = names
             else:
@@ -250,10 +252,11 @@ class NameTable:
     def learn(self, name: str, addresses: Iterable[tuple[Address, int]], now: int) -> None:
         """Take in the (address, seconds) of an answer that passed, to a question for `name`."""
         for address, seconds in addresses:
-            names = self._names.get(address)
+            key = address.packed
+            names = self._names.get(key)
             if names is None:
                 self._make_room()
-                names = self._names[address] = {}
+                names = self._names[key] = {}
                 self._mark(address)
             until = now + max(FLOOR, seconds * 1_000_000_000)
             if name not in names and len(names) >= MAX_NAMES:

@@ -1,13 +1,14 @@
 # C types of pairs.py.
 cimport cython
 
-cdef unsigned long long M64, K1, K2
+cdef unsigned long long M64, M32, K1
 
 
 @cython.final
 cdef class Pairs:
-    cdef unsigned long long seed, mask, vacant
+    cdef unsigned long long secret0, secret1, secret2, secret3, mask, vacant
     cdef readonly Py_ssize_t limit, count
+    cdef readonly unsigned long long steps
     cdef unsigned int[::1] index
     cdef unsigned long long[::1] words
 

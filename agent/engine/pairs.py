@@ -11,18 +11,23 @@ from __future__ import annotations
 
 from array import array
 
+from agent.model.seeds import splitmix64
+
 M64 = 0xFFFFFFFFFFFFFFFF
 K1 = 0x9E3779B97F4A7C15
-K2 = 0xC2B2AE3D27D4EB4F
+M32 = 0xFFFFFFFF
 
 
 class Pairs:
     """Up to `limit` pairs (fewer than 2^31)."""
 
     def __init__(self, seed: int, limit: int) -> None:
-        self.seed = seed & M64
+        secrets = [splitmix64(seed, number) for number in range(4)]
+        self.secret0, self.secret1, self.secret2, self.secret3 = secrets
         self.limit = limit
         self.count = 0
+        self.steps = 0
+        """Places looked at beyond the first: what chosen words could make many of."""
         self.mask = 0
         self.index = array("I")
         self.words = array("Q", bytes(2 * 8 * 16))
@@ -59,6 +64,7 @@ class Pairs:
             base = 2 * (entry - 1)
             if self.words[base] == first and self.words[base + 1] == second:
                 return entry - 1
+            self.steps += 1
             place = (place + 1) & self.mask
 
     def first(self, number: int) -> int:
@@ -75,9 +81,11 @@ class Pairs:
         self._rehash(32)
 
     def _hash(self, first: int, second: int) -> int:
-        value = ((self.seed ^ first) * K1) & M64
-        value = ((value ^ (value >> 32) ^ second) * K2) & M64
-        value = ((value ^ (value >> 29)) * K1) & M64
+        """As FlowTable.hash, where the reason stands: each half word has a secret of its own."""
+        value = (self.secret0 + (first & M32)) * ((self.secret1 + (first >> 32)) & M64)
+        value += (self.secret2 + (second & M32)) * ((self.secret3 + (second >> 32)) & M64)
+        value &= M64
+        value = ((value ^ (value >> 32)) * K1) & M64
         return value >> 32
 
     def _rehash(self, places: int) -> int:

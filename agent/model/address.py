@@ -28,6 +28,10 @@ class Address(NamedTuple):
     def __str__(self) -> str:
         return format_address(self.version, self.value)
 
+    def __hash__(self) -> int:
+        """Of bytes, because that has a secret: who chooses numbers could make theirs meet in every dict."""
+        return hash(self.value.to_bytes(16, "big"))
+
     @property
     def packed(self) -> bytes:
         return self.value.to_bytes(4 if self.version == 4 else 16, "big")

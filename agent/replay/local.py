@@ -68,7 +68,7 @@ def _note(seen: Sightings, header: Header, flag: int, whole: bool) -> None:
     seen.packets += 1
     seen.talked.add((source, destination))
     seen.loopback += _loopback(source) and _loopback(destination)
-    for address in {source, destination}:
+    for address in dict.fromkeys((source, destination)):  # a set's order would be another in each process
         if _usable(address):
             seen.present[address] += 1
     if _usable(source):

@@ -176,17 +176,18 @@ class Pump:
 
     def _fill(self, classic: bool) -> int:
         """Scan, look, read the next piece, until there is no room for it or something else than packets comes."""
+        # One scanner is there, `classic` says which: no assertions where the lock is not held.
         with cython.nogil:
             while True:
                 before = self.count
                 if classic:
-                    self.count = self.classic.scan(self.data, self.at, self.end, self.records, self.count)
-                    self.at = self.classic.position
-                    stop = self.classic.stop
+                    self.count = self.classic.scan(self.data, self.at, self.end, self.records, self.count)  # type: ignore[union-attr]
+                    self.at = self.classic.position  # type: ignore[union-attr]
+                    stop = self.classic.stop  # type: ignore[union-attr]
                 else:
-                    self.count = self.blocks.scan(self.data, self.at, self.end, self.records, self.count)
-                    self.at = self.blocks.position
-                    stop = self.blocks.stop
+                    self.count = self.blocks.scan(self.data, self.at, self.end, self.records, self.count)  # type: ignore[union-attr]
+                    self.at = self.blocks.position  # type: ignore[union-attr]
+                    stop = self.blocks.stop  # type: ignore[union-attr]
                 if self.count > before:
                     self.scout.look(self.records, before, self.count, self.sights, before)
                 if stop != _MORE or self.end == len(self.data):

@@ -129,7 +129,7 @@ class LineRenderer:
 
     def __init__(self) -> None:
         self.seconds: dict[int, str] = {}
-        self.addresses: dict[Address, tuple[str, bytes]] = {}
+        self.addresses: dict[bytes, tuple[str, bytes]] = {}
         self.names: dict[tuple[str, ...], str] = {(): "[]"}
         self.subjects: dict[int, tuple[Subject, str]] = {}
         self.reasons: dict[int, tuple[object, str]] = {}
@@ -209,11 +209,12 @@ class LineRenderer:
 
     def address(self, address: Address) -> tuple[str, bytes]:
         """Text and packed form of a local address: there are few. Remote ones are not worth remembering."""
-        known = self.addresses.get(address)
+        packed = address.packed  # the key: numbers could be chosen to meet in a dict, and groups count as local
+        known = self.addresses.get(packed)
         if known is None:
             if len(self.addresses) >= _CACHED:
                 self.addresses.clear()
-            known = self.addresses[address] = (str(address), address.packed)
+            known = self.addresses[packed] = (str(address), packed)
         return known
 
     def names_json(self, names: tuple[str, ...]) -> str:

@@ -7,8 +7,8 @@ import random
 from agent.datapath.fragments import LIFETIME, MAX_PIECES, Datagram, FragmentTable, Key
 
 SECOND = 1_000_000_000
-KEY4: Key = (4, 0, 1, 0, 2, 77, 17)
-KEY6: Key = (6, 0, 1, 0, 2, 77, 0)
+KEY4: Key = b"4, 1 to 2, 77, 17"
+KEY6: Key = b"6, 1 to 2, 77"
 
 
 def datagram(version: int = 4, *, since: int = 0, flow: int = 1, headers: int = 8, outcome: int = -1) -> Datagram:
@@ -120,7 +120,7 @@ def test_too_many_pieces_are_an_overlap() -> None:
 
 def test_the_table_forgets_the_oldest_datagram_when_it_is_full() -> None:
     table = FragmentTable(2)
-    keys: list[Key] = [(4, 0, 1, 0, 2, number, 17) for number in range(3)]
+    keys: list[Key] = [bytes([number]) for number in range(3)]
     for key in keys:
         table.first(key, datagram(), 1480)
     assert table.overflows == 1
