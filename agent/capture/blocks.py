@@ -43,8 +43,10 @@ PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 
 def looks_converted(magic: bytes) -> bool:
     """True if the four bytes are what a transfer in text mode makes of PCAPNG_MAGIC: block types reserved for that."""
-    return len(magic) == 4 and magic != PCAPNG_MAGIC and (
-        magic[:3] in (b"\x0a\x0d\x0a", b"\x0d\x0d\x0a") or magic[1:] in (b"\x0a\x0d\x0a", b"\x0a\x0d\x0d")
+    return (
+        len(magic) == 4
+        and magic != PCAPNG_MAGIC
+        and (magic[:3] in (b"\x0a\x0d\x0a", b"\x0d\x0d\x0a") or magic[1:] in (b"\x0a\x0d\x0a", b"\x0a\x0d\x0d"))
     )
 
 

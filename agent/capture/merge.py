@@ -118,8 +118,8 @@ class MergedReader:
         """Opens a capture whose turn is at `time`, and takes its first batch; False if it has none."""
         if len(self._open) >= self._at_once:
             raise UsageError(
-                f"--merge: more than {self._at_once} captures overlap in time at {format_time(time)}, and all would have "
-                "to be open: merge them in groups first, for example with mergecap, or leave --merge out"
+                f"--merge: more than {self._at_once} captures overlap in time at {format_time(time)}, and all would "
+                "have to be open: merge them in groups first, for example with mergecap, or leave --merge out"
             )
         reader = self.captures[source].open(_BUFFER)
         if reader is None:

@@ -4,10 +4,10 @@ Patches to old libpcaps on Linux added fields to the record header without sayin
 under the right header size does one record lead to the next (Wireshark, wiretap/libpcap.c, decides so too).
 Must not know: files, how records are read.
 
-    >>> from agent.capture.blocks import PcapHeader
-    >>> told = PcapHeader(big_endian=False, unit_ns=1000, record_header=16, major=2, minor=4, link_type=1, fcs=0, snaplen=0)
-    >>> record_header_size(told, bytes(20) + struct.pack("<IIII", 1, 2, 0, 60) + bytes(4))
-    16
+    >>> header = parse_pcap_header(bytes.fromhex("d4c3b2a1 0200 0400") + bytes(16))
+    >>> first = struct.pack("<IIII", 1, 2, 0, 60) + bytes(4)
+    >>> record_header_size(header, first + struct.pack("<IIII", 1, 3, 0, 60) + bytes(4))
+    20
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ def evidence(header: PcapHeader, record: bytes) -> int:
     variants = _VARIANTS.get((header.record_header, header.unit_ns), ())
     (captured,) = struct.unpack_from((">" if header.big_endian else "<") + "8xI", record)
     # No variant is as old as the versions that order their lengths otherwise.
-    return 2 * max(variants) + captured if variants and header.minor == 4 and captured <= longest_frame(header.snaplen) else 0
+    return (
+        2 * max(variants) + captured
+        if variants and header.minor == 4 and captured <= longest_frame(header.snaplen)
+        else 0
+    )
 
 
 def record_header_size(header: PcapHeader, records: bytes) -> int:

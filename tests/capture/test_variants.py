@@ -37,9 +37,7 @@ def told(path: Path) -> Told:
 
 
 @ORDERS
-@pytest.mark.parametrize(
-    ("magic", "extra"), [(STANDARD, 8), (STANDARD, 4), (MODIFIED, 8), (MODIFIED, 12)], ids=str
-)
+@pytest.mark.parametrize(("magic", "extra"), [(STANDARD, 8), (STANDARD, 4), (MODIFIED, 8), (MODIFIED, 12)], ids=str)
 @pytest.mark.parametrize("fraction", [0, 66, 999_999], ids=str)
 def test_longer_record_headers_are_told_by_where_they_lead(
     tmp_path: Path, order: str, magic: int, extra: int, fraction: int
