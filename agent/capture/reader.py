@@ -116,7 +116,7 @@ class CaptureReader:
             elif scanner.stop == scan.BAD:
                 converted = blocks.looks_converted(bytes(window.data[window.at : min(window.at + 4, window.end)]))
                 self._stop(_CONVERTED if converted else scanner.fault)
-            elif scanner.stop == scan.SECTION and count:
+            elif scanner.stop == scan.SECTION and count and self._order_changes():
                 break  # the options of a batch have one byte order
             else:
                 self._declare(scanner.need)
@@ -191,6 +191,12 @@ class CaptureReader:
         if scanner.stop == scan.BAD:
             raise CaptureError(self.path, 0, f"{scanner.fault}; {_ALLOWED}")
         return scanner
+
+    def _order_changes(self) -> bool:
+        """The section header at which the scanner stands is not in the byte order so far."""
+        window = self._window
+        big_endian = bytes(memoryview(window.data)[window.at + 8 : window.at + 12]) == blocks.BIG_ENDIAN_MAGIC
+        return self._sections is None or self._sections.big_endian != big_endian
 
     def _declare(self, size: int) -> None:
         """Takes in the section or interface block of `size` bytes at which the scanner stands."""
