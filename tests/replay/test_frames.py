@@ -120,14 +120,29 @@ def test_what_cannot_be_read_in_a_folder_is_listed_with_the_reason(tmp_path: Pat
     }
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_in_a_folder_is_listed(tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0)
+def test_what_may_not_be_read_in_a_folder_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read everything, so it becomes somebody else for a moment; the working directory is open to all."""
+    (tmp_path / "closed").mkdir()
+    make(tmp_path / "closed" / "a.pcap", 1)
+    (tmp_path / "closed").chmod(0)
+    make(tmp_path / "good.pcap", 1)
     make(tmp_path / "secret.pcap", 1).chmod(0)
-    frames = opened(tmp_path)
-    assert ports(frames) == []
-    assert all("Permission denied" in (capture.refused or "") for capture in frames.captures)
-    assert len(frames.captures) == 2
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        frames = Frames(expand((".",)), merge=False)
+        assert ports(frames) == [(0, 0)]
+    finally:
+        os.seteuid(user)
+        (tmp_path / "closed").chmod(0o755)
+    assert [capture.refused for capture in frames.captures] == [
+        None,
+        "./secret.pcap: at byte 0: cannot open: Permission denied; give a readable capture file or -",
+        "./closed: cannot open: Permission denied",
+    ]
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no file here that fails when it is read")
