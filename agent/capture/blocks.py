@@ -26,7 +26,7 @@ _LONGEST = (16 << 20) - (256 << 10)
 _NAME, _IPV4, _IPV6, _RESOLUTION, _FCS, _OFFSET = 2, 4, 5, 9, 13, 14
 _MAX_NAME = 256
 _MAX_OPTIONS = 4096
-_BIG_ENDIAN_MAGIC = b"\x1a\x2b\x3c\x4d"
+BIG_ENDIAN_MAGIC = b"\x1a\x2b\x3c\x4d"
 
 # First bytes of a pcap file: byte order, nanoseconds in a unit of the sub-second field, bytes of a record header.
 PCAP_MAGICS = {
@@ -125,7 +125,7 @@ def parse_pcap_header(header: bytes) -> PcapHeader:
 
 def parse_section(block: bytes) -> Section:
     """A whole section header block of at least SECTION_SIZE bytes, its byte-order magic already checked."""
-    big_endian = block[8:12] == _BIG_ENDIAN_MAGIC
+    big_endian = block[8:12] == BIG_ENDIAN_MAGIC
     return Section(big_endian=big_endian, major=int.from_bytes(block[12:14], "big" if big_endian else "little"))
 
 

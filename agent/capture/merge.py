@@ -52,6 +52,8 @@ class MergedReader:
         """Of each open capture, what is at hand."""
         self._next = [0] * len(self.captures)
         """Of each batch, the first packet that is not handed out."""
+        self._latest = [0] * len(self.captures)
+        """Of each batch, the latest time."""
         self._heads: list[tuple[int, int]] | None = None
         """A heap of (latest time, source) of every capture that has a packet; None until they were looked into."""
         self._dry: list[tuple[int, int]] = []
@@ -91,6 +93,9 @@ class MergedReader:
         rival = self._heads[0] if self._heads else None
         batch = self._batches[source]
         first = position = self._next[source]
+        latest = max(time, self._latest[source])
+        if rival is None or (latest, source) <= rival:
+            time, position = latest, batch.count  # at once: most captures follow each other
         while position < batch.count:
             time = max(time, batch.records[position * RECORD_WORDS + TIME])
             if rival is not None and (time, source) > rival:
@@ -118,8 +123,8 @@ class MergedReader:
         """Opens a capture whose turn is at `time`, and takes its first batch; False if it has none."""
         if len(self._open) >= self._at_once:
             raise UsageError(
-                f"--merge: more than {self._at_once} captures overlap in time at {format_time(time)}, and all would have "
-                "to be open: merge them in groups first, for example with mergecap, or leave --merge out"
+                f"--merge: more than {self._at_once} captures overlap in time at {format_time(time)}, and all would "
+                "have to be open: merge them in groups first, for example with mergecap, or leave --merge out"
             )
         reader = self.captures[source].open(_BUFFER)
         if reader is None:
@@ -129,8 +134,12 @@ class MergedReader:
         if batch is None:
             self._shut(source)
             return False
-        self._batches[source] = batch
+        self._take(source, batch)
         return True
+
+    def _take(self, source: int, batch: Batch) -> None:
+        self._batches[source], self._next[source] = batch, 0
+        self._latest[source] = max(batch.records[TIME : batch.count * RECORD_WORDS : RECORD_WORDS])
 
     def _refill(self, time: int, source: int) -> None:
         """Takes the next batch of a capture, whose latest time so far was `time`."""
@@ -139,7 +148,7 @@ class MergedReader:
         if batch is None:
             self._shut(source)
             return
-        self._batches[source], self._next[source] = batch, 0
+        self._take(source, batch)
         heapq.heappush(self._heads, (max(time, batch.time(0)), source))
 
     def _shut(self, source: int) -> None:

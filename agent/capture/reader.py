@@ -20,7 +20,7 @@ from agent.capture import blocks, scan
 from agent.capture.batch import RECORD_WORDS, Batch, Interface
 from agent.capture.sections import Sections
 from agent.capture.streams import CountedFile, PlainStream, open_stream
-from agent.capture.variants import record_header_size
+from agent.capture.variants import evidence, record_header_size
 from agent.capture.window import Window
 from agent.model.errors import CaptureError
 
@@ -31,8 +31,6 @@ _LARGEST_BUFFER = (16 << 20) + BUFFER
 _BATCH = 16_384
 Scanner = scan.PcapScanner | scan.PcapngScanner
 _SHORTEST_RECORD = 16
-_EVIDENCE = 64 << 10
-"""Bytes of a pcap file at most that tell its variant."""
 _CONVERTED = "a pcapng file that a transfer in text mode has damaged: copy it again in binary mode"
 _ALLOWED = "give a pcap or pcapng file, also compressed by gzip, xz or zstd"
 
@@ -142,7 +140,7 @@ class CaptureReader:
             elif scanner.stop == scan.BAD:
                 converted = blocks.looks_converted(bytes(window.data[window.at : min(window.at + 4, window.end)]))
                 self._stop(_CONVERTED if converted else scanner.fault)
-            elif scanner.stop == scan.SECTION and count:
+            elif scanner.stop == scan.SECTION and count and self._order_changes():
                 break  # the options of a batch have one byte order
             else:
                 self._declare(scanner.need)
@@ -210,12 +208,24 @@ class CaptureReader:
         return scan.PcapScanner(
             header.big_endian,
             header.unit_ns,
-            record_header_size(header, bytes(memoryview(window.data)[window.at : min(window.end, _EVIDENCE)])),
+            self._record_header(header),
             header.link_type,
             header.fcs,
             blocks.longest_frame(header.snaplen),
             header.length_order,
         )
+
+    def _record_header(self, header: blocks.PcapHeader) -> int:
+        """Bytes before each frame of the pcap file, whose first record comes next.
+
+        Of a pipe what the magic number says: the first packet shall not wait for the second.
+        """
+        window = self._window
+        if self.bytes_total is None or not window.ensure(header.record_header):
+            return header.record_header
+        need = evidence(header, bytes(memoryview(window.data)[window.at : window.at + header.record_header]))
+        window.ensure(need)
+        return record_header_size(header, bytes(memoryview(window.data)[window.at : min(window.at + need, window.end)]))
 
     def _begin_pcapng(self) -> scan.PcapngScanner:
         window, scanner = self._window, scan.PcapngScanner()
@@ -227,6 +237,12 @@ class CaptureReader:
         if scanner.stop == scan.BAD:
             raise CaptureError(self.path, 0, f"{scanner.fault}; {_ALLOWED}")
         return scanner
+
+    def _order_changes(self) -> bool:
+        """The section header at which the scanner stands is not in the byte order so far."""
+        window = self._window
+        big_endian = bytes(memoryview(window.data)[window.at + 8 : window.at + 12]) == blocks.BIG_ENDIAN_MAGIC
+        return self._sections is None or self._sections.big_endian != big_endian
 
     def _declare(self, size: int) -> None:
         """Takes in the section or interface block of `size` bytes at which the scanner stands."""

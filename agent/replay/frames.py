@@ -17,8 +17,8 @@ from agent.capture.reader import BUFFER, CaptureReader, open_capture
 from agent.model.errors import CaptureError
 from agent.sinks.partial import SUFFIX
 
-LOOK_AHEAD_BYTES = 256 << 20
-"""Held while looking ahead at most: ten thousand frames may be of a megabyte each."""
+LOOK_AHEAD_BYTES = 64 << 20
+"""Held while looking ahead at most: ten thousand frames of 1,500 bytes need a quarter, one frame may have megabytes."""
 _PEEK = 4096
 
 

@@ -58,7 +58,7 @@ class Pump:
         self.scout = scout
         self.classic: PcapScanner | None = None
         self.blocks: PcapngScanner | None = None
-        self.data: bytearray | memoryview = bytearray()
+        self.data = bytearray()
         self.records = array("Q")
         self.sights = array("Q")
         self.at = 0

@@ -163,6 +163,24 @@ def _pcap(order: str, magic: int, link: int = 1, extra: bytes = b"") -> bytes:
     )
 
 
+def _old(major: int, minor: int) -> bytes:
+    """A file of a version that writes the original length first, or may."""
+    head = struct.pack("<IHHiIII", 0xA1B2C3D4, major, minor, 0, 0, 65_535, 1)
+    return head + b"".join(struct.pack("<IIII", START, size, 60, size) + FRAME[:size] for size in (0, 1, 14, 60))
+
+
+def _times() -> bytes:
+    """Every kind of resolution and offset; times that fit and times that do not."""
+    content = section()
+    pairs = [(resolution, 0) for resolution in (0, 6, 9, 10, 12, 19, 20, 29, 127, 128, 138, 159, 160, 191, 192, 255)]
+    pairs += [(6, 1 << 62), (6, -(1 << 63)), (9, -5), (148, 5), (0, -START)]
+    for number, (resolution, offset) in enumerate(pairs):
+        content += interface(options=option(9, bytes([resolution])) + option(14, struct.pack("<q", offset)))
+        for stamp in (START, START * SECOND, (1 << 64) - 1):
+            content += packet(FRAME[:4], number=number, stamp=stamp)
+    return content
+
+
 def _pcapng(order: str) -> bytes:
     flags = option(2, struct.pack(order + "I", 2), order)
     return (
@@ -191,6 +209,11 @@ CRAFTED = {
     "ns-little": _pcap("<", 0xA1B23C4D),
     "ns-big": _pcap(">", 0xA1B23C4D),
     "modified": _pcap("<", 0xA1B2CD34, extra=bytes(8)),
+    "suse": _pcap("<", 0xA1B2CD34, extra=bytes(12)),
+    "redhat": _pcap(">", 0xA1B2C3D4, extra=bytes(8)),
+    "version-2.2": _old(2, 2),
+    "version-2.3": _old(2, 3),
+    "times": _times(),
     "fcs": _pcap("<", 0xA1B2C3D4, link=0x24000001),
     "pcapng-little": _pcapng("<"),
     "pcapng-big": _pcapng(">"),

@@ -42,3 +42,16 @@ def test_a_copy_has_its_own_memory_and_no_more_than_it_needs() -> None:
 
 def test_a_copy_of_an_empty_batch() -> None:
     assert Batch(b"abc", array("Q"), 0).copy().data == b""
+
+
+def test_a_copy_leaves_out_what_lies_far_before_its_first_frame() -> None:
+    """Merged captures come in batches of a packet or two, each pointing into a large buffer."""
+    before = 1 << 20
+    words = array("Q", WORDS)
+    for place in (0, 5):
+        words[place + 1] += before
+    words[9] += before << 32
+    copied = Batch(bytes(before) + DATA, words, 2).copy()
+    assert len(copied.data) == 29
+    assert [bytes(copied.frame(0)), bytes(copied.frame(1))] == [b"frame-1", b"frame-two"]
+    assert [bytes(copied.options(0)), bytes(copied.options(1))] == [b"", b"options"]

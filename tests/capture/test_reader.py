@@ -504,3 +504,44 @@ def test_standard_input(root: Path, pack: Callable[[bytes], bytes]) -> None:
         [sys.executable, "-c", code], input=pack(CRAFTED["us-little"]), capture_output=True, cwd=root, check=True
     )
     assert done.stdout == b"4\n"
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda data: data.replace(b"\n", b"\r\n"),
+        lambda data: data.replace(b"\r\n", b"\n"),
+        lambda data: data.replace(b"\n\r", b"\r"),
+    ],
+    ids=["to DOS", "from DOS", "from a teletype"],
+)
+def test_a_transfer_in_text_mode_is_named(tmp_path: Path, convert: Callable[[bytes], bytes]) -> None:
+    """The first block's type was chosen so that this shows (draft-ietf-opsawg-pcapng, 4.1)."""
+    with pytest.raises(CaptureError, match="a transfer in text mode has damaged: copy it again in binary mode"):
+        read(tmp_path, convert(section() + interface() + packet()))
+    good = section() + interface() + packet()
+    outcome = read(tmp_path, good + convert(section()) + bytes(100))
+    assert outcome.frames == [FRAME]
+    assert len(outcome.errors) == 1
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_closed_reader_keeps_what_it_said_and_none_of_its_memory(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    """A folder of thousands of captures is read one by one, and all are in the summary."""
+    path = tmp_path / "made"
+    path.write_bytes(pack((section() + interface() + packet(os.urandom(60_000)) * 40)[:-4]))
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        with open_capture(str(path)) as reader:
+            while reader.next_batch() is not None:
+                pass
+            assert tracemalloc.get_traced_memory()[0] - before > 500_000
+        assert tracemalloc.get_traced_memory()[0] - before < 50_000
+    finally:
+        tracemalloc.stop()
+    assert reader.truncated_tail
+    assert len(reader.interfaces) == 1
+    assert reader.next_batch() is None

@@ -126,6 +126,26 @@ def test_place_of_the_packet_options() -> None:
     assert words[4] == (28 + 8) << 32 | 8
 
 
+RESOLUTIONS = st.one_of(st.integers(0, 45), st.integers(128, 255))
+OFFSETS = st.one_of(st.just(0), st.integers(-(10**10), 10**10), st.integers(-(1 << 63), (1 << 63) - 1))
+
+
+@given(resolution=RESOLUTIONS, offset=OFFSETS, bits=st.integers(1, 64), data=st.data())
+def test_times_are_exact_for_any_resolution_and_offset(
+    resolution: int, offset: int, bits: int, data: st.DataObject
+) -> None:
+    """What 64-bit arithmetic gives is what unbounded integers give, clamped."""
+    units = 1 << resolution - 128 if resolution >= 128 else 10**resolution
+    near = min(max(-offset * units, 0), (1 << 64) - 1)
+    stamp = data.draw(st.one_of(st.integers(0, (1 << bits) - 1), st.integers(near, min(near + 2000, (1 << 64) - 1))))
+    content = packet(b"", stamp=stamp)
+    scanner, words = scan.PcapngScanner(), room(1)
+    scanner.begin_section(False, True)
+    scanner.add_interface(1, resolution, offset, 0, 0, 262_144)
+    assert scanner.scan(content, 0, len(content), words, 0) == 1
+    assert words[0] == min(max(stamp * SECOND // units + offset * SECOND, 0), (1 << 64) - 1)
+
+
 @pytest.mark.parametrize("name", CRAFTED)
 @given(steps=st.lists(st.integers(1, 90), min_size=1, max_size=8))
 def test_pieces_give_the_same_packets_as_the_whole(name: str, steps: list[int]) -> None:

@@ -46,3 +46,14 @@ def test_memory_ends_at_the_limit() -> None:
     assert window.ensure(5000)
     assert len(window.data) == 5000
     assert bytes(window.data) == CONTENT[:5000]
+
+
+def test_memory_taken_for_something_long_is_given_back_when_it_is_behind() -> None:
+    window = Window(Pieces(bytes(9000), 10_000), size=1000, limit=1 << 24)
+    assert window.ensure(8500)
+    assert len(window.data) == 16_000
+    window.at += 8900
+    assert not window.ensure(500)
+    assert len(window.data) == 1000
+    assert window.end - window.at == 100
+    assert window.offset(window.at) == 8900

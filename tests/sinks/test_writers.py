@@ -18,6 +18,7 @@ from agent.model.errors import EnvironmentFailure, UsageError
 from agent.model.subject import UNATTRIBUTED
 from agent.model.vocabulary import ConditionState, Reason, Verdict
 from agent.policy.explain import NearMiss
+from agent.sinks import parquet as parquet_module
 from agent.sinks.decisions import DecisionWriter, open_decisions
 from agent.sinks.jsonl import JsonlWriter
 from agent.sinks.lines import LineRenderer
@@ -150,6 +151,24 @@ def test_a_time_beyond_parquet_is_null(tmp_path: Path) -> None:
     writer.flow(make_event(timestamp=(1 << 64) - 1, first_seen=START, last_seen=START))
     writer.close()
     assert read_parquet(path)[0]["timestamp"] is None
+
+
+def test_parquet_never_holds_more_than_a_group_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory does not grow with the records: few rows are Python values, and a group is written when it is full."""
+    monkeypatch.setattr(parquet_module, "ROWS_PER_GROUP", 20)
+    monkeypatch.setattr(parquet_module, "ROWS_AS_OBJECTS", 5)
+    path = tmp_path / "out.parquet"
+    writer = ParquetWriter(str(path))
+    for number in range(103):
+        writer.flow(make_event(flow_id=number))
+        held = len(writer._columns["schema"])
+        assert held < 5
+        assert held + sum(table.num_rows for table in writer._tables) < 20
+    writer.close()
+    assert not writer._tables
+    metadata = pytest.importorskip("pyarrow.parquet").ParquetFile(path).metadata
+    assert [metadata.row_group(place).num_rows for place in range(metadata.num_row_groups)] == [20] * 5 + [3]
+    assert [row["flow_id"] for row in read_parquet(path)] == list(range(103))
 
 
 def test_missing_pyarrow_names_the_extra(tmp_path: Path, root: Path) -> None:
