@@ -23,8 +23,8 @@ from agent.capture.blocks import PCAP_MAGICS, PCAPNG_MAGIC
 from agent.capture.streams import CountedFile, open_stream
 from agent.model.errors import CaptureError
 from tests.captures.causes import Causes
-from tests.captures.replayed import Mark, Replay
-from tests.captures.tshark import Dissection, Row
+from tests.captures.replayed import Mark, Replay, ReplayError
+from tests.captures.tshark import Dissection, Row, TsharkError
 from tests.captures.tuples import Tuple, record_tuple
 
 PIECE = 1 << 16
@@ -120,7 +120,16 @@ def is_capture(path: Path) -> bool:
 
 
 def compare(path: Path, tshark: str, watch: Watcher | None = None) -> Result:
-    """Both sides' view of one capture. Raises DissectionError and ReplayError for what is not the capture's doing."""
+    """Both sides' view of one capture. A side that fails is a difference. Raises OSError if tshark cannot be run."""
+    try:
+        return _compare(path, tshark, watch)
+    except (ReplayError, TsharkError) as error:
+        side = "ours" if isinstance(error, ReplayError) else "tshark"
+        failed = Finding(name="failure", witness=str(error), **{side: "fails"})
+        return Result(path=str(path), differences=[failed])
+
+
+def _compare(path: Path, tshark: str, watch: Watcher | None) -> Result:
     with path.open("rb") as file:
         head = file.read(4)
     # tshark reads plain files and gzip on its own; other compression it may not know.
@@ -196,7 +205,8 @@ class _Comparison:
         """Packets and bytes with a proven cause, by tshark's tuple."""
         self._octets = 0
         """Bytes of tshark's packets."""
-        self._check_bytes = 0
+        self._odd_bytes = 0
+        """Bytes that tshark has more than we for a proven cause."""
 
     def run(self) -> Result:
         result = self.result
@@ -256,10 +266,10 @@ class _Comparison:
             self._surplus[mark.reason if mark.flow is None else mark.flow] += 1
 
     def _packet(self, row: Row, frame: bytes, original: int, mark: Mark) -> None:
-        if len(frame) != row.captured or original != max(row.original, row.captured):
+        if len(frame) != row.captured or original != row.original:
             self._lengths(row, frame, original)
         refused = self._causes.note(row, frame) if row.datagram is not None else False
-        octets = row.original - row.check_bytes
+        octets = max(row.original, row.captured) - row.check_bytes
         if mark.flow is None and row.flow is not None:
             cause = self._causes.proven(mark.reason, row, frame, refused)
             if cause is not None:
@@ -281,8 +291,12 @@ class _Comparison:
         """The two sides have another number of bytes of a packet."""
         missing = row.original - original
         if row.check_bytes and missing == row.check_bytes and row.captured - len(frame) <= missing:
-            self._check_bytes += missing
+            self._odd_bytes += missing
             self._cause("declared_fcs", f"{original} bytes", f"{row.original} bytes", row).packets += 1
+            return
+        if row.original < row.captured == original == len(frame):
+            self._odd_bytes += missing
+            self._cause("longer_than_wire", f"{original} bytes", f"{row.original} bytes", row).packets += 1
             return
         witness = f"{len(frame)} of {original} bytes here, {row.captured} of {row.original} there"
         self._difference("length", "a length", "another length", witness, row.number).packets += 1
@@ -315,9 +329,11 @@ class _Comparison:
         surplus = self._surplus.total()
         if surplus and complaint and not self.dissection.cut_short and replay.errors:
             self._cause("damaged_file", "a packet", "no packet").packets += surplus
+        elif surplus and self.dissection.unable:
+            self._cause("unread_by_tshark", "a packet", "no packet").packets += surplus
         elif surplus:
             self._difference("packet", "a packet", "no packet").packets += surplus
-        elif self.rows == result.packets.ours and self._octets - self._check_bytes != result.bytes.ours:
+        elif self.rows == result.packets.ours and self._octets - self._odd_bytes != result.bytes.ours:
             self._difference("total", "bytes", "other bytes", f"{result.bytes.ours:,} here, {self._octets:,} there")
         marked = sum(tally.packets for tally in self._tallies.values())
         marked += surplus + sum(packets for packets, _ in self._excused.values())

@@ -18,17 +18,21 @@ CAUSES = {
     "cut_header": "the capture keeps too little of the packet: its transport header is not whole",
     "short_packet": "the packet itself ends before its transport header does",
     "impossible_length": "a header claims a length that cannot be",
-    "long_chain": "more IPv6 extension headers than are followed, or a second fragment header",
-    "orphan_fragment": "a later fragment whose first is not in the capture before it, or too long before it",
+    "long_chain": "more VLAN tags or IPv6 extension headers than are followed, or a second fragment header",
+    "orphan_fragment": "a later fragment whose first has no flow, is not in the capture before it, or 30 s before it",
     "refused_fragment": "a fragment that overlaps another or reaches into the transport header",
     "martian": "a loopback address on a frame that came in from the wire",
     "declared_fcs": "the capture declares a frame check sequence: tshark counts its bytes, we do not",
+    "longer_than_wire": "the record claims fewer bytes on the wire than it holds: we count those that it holds",
     "no_packet": "a custom block of pcapng, which tshark lists as if it were a packet",
+    "unread_by_tshark": "a link type or record of which tshark itself says that it does not support it",
     "damaged_file": "behind the place where the file is damaged, which tshark says as well",
 }
 """Name and explanation of each."""
 
 MAX_EXTENSIONS = 16
+MAX_TAGS = 8
+_TAGS = frozenset({"vlan", "ieee8021ad"})
 MAX_PIECES = 128
 MAX_DATAGRAMS = 1 << 16
 _NEEDED = {6: 20, 17: 8, 136: 8, 132: 12}
@@ -138,6 +142,8 @@ class Causes:
 
     def __init__(self) -> None:
         self._datagrams: dict[tuple[str, ...], _Datagram] = {}
+        self._lost: dict[tuple[str, ...], None] = {}
+        """Datagrams whose first fragment has a proven cause."""
 
     def note(self, row: Row, frame: bytes) -> bool:
         """Takes in a fragment. True if it overlaps others of its datagram or reaches into the transport header."""
@@ -146,6 +152,8 @@ class Causes:
         if found is None or found.piece is None or row.orphan:
             return False
         start, end = found.piece
+        if start == 0:
+            self._lost.pop(row.datagram, None)
         datagram = self._datagrams.get(row.datagram)
         if start == 0:
             headers = found.transport + _header_size(found, frame) - found.piece_at
@@ -171,13 +179,20 @@ class Causes:
 
         `reason`: what we say; `refused`: what note() said of it.
         """
-        if reason == "fragment":
-            return "orphan_fragment" if row.orphan else "refused_fragment" if refused else None
-        if reason == "martian":
-            return "martian" if ip_address(row.view.source).is_loopback else None
-        if reason == "undecodable":
-            return undecodable(row, frame)
-        return None
+        cause = None
+        if reason == "fragment" and row.view.later and (row.orphan or row.datagram in self._lost):
+            cause = "orphan_fragment"
+        elif reason == "fragment" and refused:
+            cause = "refused_fragment"
+        elif reason == "martian" and ip_address(row.view.source).is_loopback:
+            cause = "martian"
+        elif reason == "undecodable":
+            cause = undecodable(row, frame)
+        if cause is not None and row.datagram is not None and not row.view.later:
+            self._lost[row.datagram] = None
+            if len(self._lost) > MAX_DATAGRAMS:
+                del self._lost[next(iter(self._lost))]
+        return cause
 
 
 def _header_size(found: Layout, frame: bytes) -> int:
@@ -189,6 +204,8 @@ def _header_size(found: Layout, frame: bytes) -> int:
 
 def undecodable(row: Row, frame: bytes) -> str | None:
     """The cause that lies in the headers of a packet."""
+    if sum(layer in _TAGS for layer in row.view.stack.split(":")) > MAX_TAGS:
+        return "long_chain"
     found = layout_of(frame, row)
     if found is None:
         return None

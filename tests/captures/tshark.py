@@ -54,13 +54,11 @@ _EXTENSIONS = {
 PORTS = {6: "tcp", 17: "udp", 132: "sctp", 136: "udp"}
 """Protocols with ports, and where tshark keeps them."""
 _CACHED = 1 << 18
-_NO_SETTINGS = os.path.join(os.devnull, "none")
-"""A folder that cannot be: what this machine's user has set must not change what is compared."""
 _DAMAGED = 2
 
 
-class DissectionError(Exception):
-    """tshark could not be run, or failed with something that is no capture's fault."""
+class TsharkError(Exception):
+    """tshark failed with something else than what it says of bad captures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,17 +115,19 @@ class Dissection:
         """tshark's own words about a file that ends early, is damaged or no capture; "" for a sound one."""
         self._feed = feed
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the iteration
+        # What this machine's user has set must not change what is compared.
+        self._settings = tempfile.TemporaryDirectory(prefix="compare-")
         try:
             self._process = subprocess.Popen(
                 _command(tshark, "-" if feed else str(path), md5),
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env={**os.environ, "WIRESHARK_CONFIG_DIR": _NO_SETTINGS},
+                env={**os.environ, "WIRESHARK_CONFIG_DIR": self._settings.name},
             )
-        except OSError as error:
-            self._errors.close()
-            raise DissectionError(f"{tshark}: {error.strerror}") from None
+        except OSError:
+            self._close()
+            raise
 
     def __iter__(self) -> Iterator[Row]:
         assert self._process.stdout is not None
@@ -143,7 +143,11 @@ class Dissection:
             self._process.stdout.close()
             if feeder is not None:
                 feeder.join()
-            self._errors.close()
+            self._close()
+
+    def _close(self) -> None:
+        self._errors.close()
+        self._settings.cleanup()
 
     def _write(self) -> None:
         assert self._feed is not None
@@ -162,7 +166,12 @@ class Dissection:
         if code == _DAMAGED:
             self.complaint = " ".join(said).removeprefix("tshark: ") or "damaged"
         elif code:
-            raise DissectionError(" ".join(said) or f"tshark ended with exit code {code}")
+            raise TsharkError(" ".join(said) or f"tshark ended with exit code {code}")
+
+    @property
+    def unable(self) -> bool:
+        """The file may be sound, but tshark itself does not support what is in it, such as a link type."""
+        return "doesn't support" in self.complaint
 
     @property
     def cut_short(self) -> bool:
@@ -242,8 +251,8 @@ def _view(rest: bytes) -> View:
     stack = ":".join(names[: place + 1])
     if place == len(names):
         return View(packet=True, stack=stack, flow=None)
-    if not _first(row[f"{names[place]}.src"]):
-        # The header is too short for addresses, or EtherType and version disagree.
+    if not (row[f"{names[place]}.src"] and row[f"{names[place]}.dst"]):
+        # The header is cut before its addresses, or EtherType and version disagree.
         return View(packet=True, stack=stack, flow=None)
     return _ip_view(row, names[place], stack)
 
