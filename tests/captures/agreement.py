@@ -136,7 +136,7 @@ def _compare(path: Path, tshark: str, watch: Watcher | None) -> Result:
     by_itself = head in PCAP_MAGICS or head == PCAPNG_MAGIC or head.startswith(_GZIP)
     first = _Comparison(path, Dissection(tshark, path, feed=None if by_itself else feeder(path)), watch)
     result = first.run()
-    if first.dissection.complaint and not first.dissection.cut_short and first.broken_at is not None:
+    if first.dissection.complaint and first.broken_at is not None and first.rows > result.packets.ours:
         # Behind the damage tshark guesses at other layouts. It gets what lies before the byte that our error names.
         again = _Comparison(path, Dissection(tshark, path, feed=feeder(path, first.broken_at)), None)
         complaints = result.complaints

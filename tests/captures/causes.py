@@ -19,6 +19,7 @@ CAUSES = {
     "short_packet": "the packet itself ends before its transport header does",
     "impossible_length": "a header claims a length that cannot be",
     "long_chain": "more VLAN tags or IPv6 extension headers than are followed, or a second fragment header",
+    "version_mismatch": "the link announces IPv4, and what follows is IPv6: no host takes such a packet",
     "orphan_fragment": "a later fragment whose first has no flow, is not in the capture before it, or 30 s before it",
     "refused_fragment": "a fragment that overlaps another or reaches into the transport header",
     "martian": "a loopback address on a frame that came in from the wire",
@@ -32,6 +33,8 @@ CAUSES = {
 
 MAX_EXTENSIONS = 16
 MAX_TAGS = 8
+_ANNOUNCED = ("ethertype:ip:ipv6", "llc:ip:ipv6", "ppp:ip:ipv6")
+"""Ends of a stack in which the link layer named a version and the header another."""
 _TAGS = frozenset({"vlan", "ieee8021ad"})
 MAX_PIECES = 128
 MAX_DATAGRAMS = 1 << 16
@@ -206,11 +209,15 @@ def undecodable(row: Row, frame: bytes) -> str | None:
     """The cause that lies in the headers of a packet."""
     if sum(layer in _TAGS for layer in row.view.stack.split(":")) > MAX_TAGS:
         return "long_chain"
+    if row.view.stack.endswith(_ANNOUNCED):
+        return "version_mismatch"
     found = layout_of(frame, row)
     if found is None:
         return None
     if found.fault is not None:
         return found.fault if found.fault != "cut_header" or row.captured < row.original else None
+    if found.piece is not None and found.piece[0]:
+        return None  # a later fragment: payload stands where a transport header would
     at = found.transport
     needed = _needed(found, frame)
     if found.claimed - at < needed:

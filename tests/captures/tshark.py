@@ -248,6 +248,8 @@ def _view(rest: bytes) -> View:
     if not row["frame.encap_type"]:
         return View(packet=False, stack="", flow=None)
     place = next((place for place, name in enumerate(names) if name in ("ip", "ipv6")), len(names))
+    if names[place : place + 2] == ["ip", "ipv6"] and not row["ip.src"]:
+        place += 1  # no tunnel: what was announced as IPv4, or as IP of either kind, is IPv6
     stack = ":".join(names[: place + 1])
     if place == len(names):
         return View(packet=True, stack=stack, flow=None)
