@@ -266,10 +266,10 @@ class _Comparison:
             self._surplus[mark.reason if mark.flow is None else mark.flow] += 1
 
     def _packet(self, row: Row, frame: bytes, original: int, mark: Mark) -> None:
-        if len(frame) != row.captured or original != row.original:
-            self._lengths(row, frame, original)
+        octets = row.original
+        if (len(frame) != row.captured or original != octets) and self._proven_length(row, frame, original):
+            octets = original
         refused = self._causes.note(row, frame) if row.datagram is not None else False
-        octets = max(row.original, row.captured) - row.check_bytes
         if mark.flow is None and row.flow is not None:
             cause = self._causes.proven(mark.reason, row, frame, refused)
             if cause is not None:
@@ -287,19 +287,20 @@ class _Comparison:
         tally.packets += 1
         tally.bytes += octets
 
-    def _lengths(self, row: Row, frame: bytes, original: int) -> None:
-        """The two sides have another number of bytes of a packet."""
+    def _proven_length(self, row: Row, frame: bytes, original: int) -> bool:
+        """False if the two sides have another number of bytes of a packet and nothing proves why."""
         missing = row.original - original
         if row.check_bytes and missing == row.check_bytes and row.captured - len(frame) <= missing:
-            self._odd_bytes += missing
-            self._cause("declared_fcs", f"{original} bytes", f"{row.original} bytes", row).packets += 1
-            return
-        if row.original < row.captured == original == len(frame):
-            self._odd_bytes += missing
-            self._cause("longer_than_wire", f"{original} bytes", f"{row.original} bytes", row).packets += 1
-            return
-        witness = f"{len(frame)} of {original} bytes here, {row.captured} of {row.original} there"
-        self._difference("length", "a length", "another length", witness, row.number).packets += 1
+            cause = "declared_fcs"
+        elif row.original < row.captured == original == len(frame):
+            cause = "longer_than_wire"
+        else:
+            witness = f"{len(frame)} of {original} bytes here, {row.captured} of {row.original} there"
+            self._difference("length", "a length", "another length", witness, row.number).packets += 1
+            return False
+        self._odd_bytes += missing
+        self._cause(cause, f"{original} bytes", f"{row.original} bytes", row).packets += 1
+        return True
 
     # The file as a whole ----------------------------------------------------------------------------------------
 

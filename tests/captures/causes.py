@@ -19,7 +19,7 @@ CAUSES = {
     "short_packet": "the packet itself ends before its transport header does",
     "impossible_length": "a header claims a length that cannot be",
     "long_chain": "more VLAN tags or IPv6 extension headers than are followed, or a second fragment header",
-    "version_mismatch": "the link announces IPv4, and what follows is IPv6: no host takes such a packet",
+    "version_mismatch": "the link announces IPv4, and what follows is IPv6",
     "orphan_fragment": "a later fragment whose first has no flow, is not in the capture before it, or 30 s before it",
     "refused_fragment": "a fragment that overlaps another or reaches into the transport header",
     "martian": "a loopback address on a frame that came in from the wire",
@@ -33,8 +33,9 @@ CAUSES = {
 
 MAX_EXTENSIONS = 16
 MAX_TAGS = 8
-_ANNOUNCED = ("ethertype:ip:ipv6", "llc:ip:ipv6", "ppp:ip:ipv6")
-"""Ends of a stack in which the link layer named a version and the header another."""
+_ANNOUNCED = ("ethertype:ip:ipv6", "llc:ip:ipv6", "ppp:ip:ipv6", "null:ip:ipv6")
+"""Ends of a stack in which the link layer names a version and the header has another."""
+_IPV4_FAMILY = 2
 _TAGS = frozenset({"vlan", "ieee8021ad"})
 MAX_PIECES = 128
 MAX_DATAGRAMS = 1 << 16
@@ -209,7 +210,7 @@ def undecodable(row: Row, frame: bytes) -> str | None:
     """The cause that lies in the headers of a packet."""
     if sum(layer in _TAGS for layer in row.view.stack.split(":")) > MAX_TAGS:
         return "long_chain"
-    if row.view.stack.endswith(_ANNOUNCED):
+    if _announced_otherwise(row.view.stack, frame):
         return "version_mismatch"
     found = layout_of(frame, row)
     if found is None:
@@ -234,6 +235,13 @@ def undecodable(row: Row, frame: bytes) -> str | None:
         if size and (size < 8 or at + size > found.claimed):
             return "impossible_length"
     return None
+
+
+def _announced_otherwise(stack: str, frame: bytes) -> bool:
+    """True if the link layer, or the link type itself, says IPv4 of an IPv6 packet. NFLOG says it in its first byte."""
+    if stack == "nflog:ip:ipv6":
+        return frame[0] == _IPV4_FAMILY
+    return stack == "ip:ipv6" or stack.endswith(_ANNOUNCED)
 
 
 def _needed(found: Layout, frame: bytes) -> int:

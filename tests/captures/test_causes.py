@@ -143,11 +143,20 @@ def test_a_long_chain_is_proven_by_its_headers() -> None:
     assert [proven(frame4(WHOLE), stack=stack) for stack in tags] == [None, "long_chain"]
 
 
-def test_another_version_is_proven_by_a_link_that_announces_ipv4() -> None:
-    """Below NFLOG, which announces IP of either kind, or in a tunnel it is none."""
-    frame = frame6(WHOLE)
-    assert proven(frame, stack="eth:ethertype:ip:ipv6") == "version_mismatch"
-    assert proven(frame, stack="nflog:ip:ipv6") is None
+@pytest.mark.parametrize(
+    "stack", ["eth:ethertype:ip:ipv6", "eth:llc:ip:ipv6", "ppp:ip:ipv6", "null:ip:ipv6", "ip:ipv6"]
+)
+def test_another_version_is_proven_by_a_link_that_announces_ipv4(stack: str) -> None:
+    assert proven(frame6(WHOLE), stack=stack) == "version_mismatch"
+    assert proven(frame6(WHOLE), stack=stack.replace("ip:ipv6", "ipv6")) is None
+
+
+def test_nflog_announces_a_version_in_its_own_header() -> None:
+    """tshark shows the same layers for either family."""
+    for family, cause in ((2, "version_mismatch"), (10, None)):
+        frame = frame6(WHOLE)
+        whole = row(frame, stack="nflog:ip:ipv6")
+        assert Causes().proven("undecodable", whole, bytes([family]) + frame, False) == cause
 
 
 def test_an_orphan_is_proven_by_the_absence_of_its_first_fragment() -> None:

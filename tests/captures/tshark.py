@@ -95,7 +95,7 @@ class Row(NamedTuple):
     md5: str
     """Of the captured bytes; "" unless asked for."""
     check_bytes: int
-    """Bytes of a frame check sequence that the capture declares."""
+    """Bytes of a frame check sequence that the capture, or the header of its link layer, declares."""
     view: View
     flow: Tuple | None
     orphan: bool
