@@ -33,6 +33,10 @@ NAMES = (
 UNREAD = ("mpls", "pppoes", "pktap", "radiotap")
 """Layers around IP that the decoder need not read yet: what tshark finds inside is a difference that may be."""
 
+UNREADABLE = {"pktap-fuzzed-user2.pcap"}
+"""Files of which no frame is read, neither by us nor by tshark."""
+ABOUT_LINKS = {"unsupported_link", "link_type_guessed"}
+
 SEEN_FROM_THE_START = {"tcp_syn", "capture_flag", "first_packet"}
 """Evidence that is the initiator's own first packet."""
 ETHER_TYPES = {"arp": 0x0806, "mpls": 0x8847, "pppoed": 0x8863, "pppoes": 0x8864}
@@ -110,6 +114,18 @@ def test_a_real_capture_has_the_flows_that_tshark_finds(
     assert result.bytes.ours == result.bytes.tshark
     if result.equal:
         assert result.same_tuples == result.tuples.ours
+
+
+@pytest.mark.parametrize("name", sorted(UNREADABLE))
+def test_a_capture_of_which_no_frame_is_read_says_so(
+    sample_capture: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
+    """Every packet is undecodable, hence denied while isolated, with a warning about the link type."""
+    summary, _ = replay(tmp_path, str(sample_capture(name)), *EVERYONE)
+    assert ABOUT_LINKS & set(warning_codes(summary))
+    assert (
+        summary["packets"]["denied"] == summary["packets"]["total"] == summary["reasons"]["undecodable"]["packets"] > 0
+    )
 
 
 def unread(stack: str) -> bool:
