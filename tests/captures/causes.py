@@ -16,7 +16,7 @@ from tests.captures.tshark import Row
 
 CAUSES = {
     "cut_header": "the capture keeps too little of the packet: its transport header is not whole",
-    "short_packet": "the packet itself ends before its transport header does",
+    "short_packet": "the packet, or the whole frame around it, ends before its transport header does",
     "impossible_length": "a header claims a length that cannot be",
     "long_chain": "more VLAN tags or IPv6 extension headers than are followed, or a second fragment header",
     "version_mismatch": "the link announces IPv4, and what follows is IPv6",
@@ -111,7 +111,7 @@ def _ipv6(frame: bytes, at: int, cut: bool) -> Layout:
         if end <= found.captured:
             end = position + _extension_size(found.protocol, frame[position + 1])
         if end > found.captured:
-            found.fault = "short_packet" if end > found.claimed else "cut_header"
+            found.fault = "cut_header" if cut and end <= found.claimed else "short_packet"
             return found
         if found.protocol == 44:
             word = _word(frame, position + 2)
@@ -216,7 +216,7 @@ def undecodable(row: Row, frame: bytes) -> str | None:
     if found is None:
         return None
     if found.fault is not None:
-        return found.fault if found.fault != "cut_header" or row.captured < row.original else None
+        return found.fault
     if found.piece is not None and found.piece[0]:
         return None  # a later fragment: payload stands where a transport header would
     at = found.transport
@@ -224,7 +224,7 @@ def undecodable(row: Row, frame: bytes) -> str | None:
     if found.claimed - at < needed:
         return "short_packet"
     if found.captured - at < needed:
-        return "cut_header" if row.captured < row.original else None
+        return "cut_header" if row.captured < row.original else "short_packet"
     whole = found.piece is None
     if found.protocol == 6:
         size = (frame[at + 12] >> 4) * 4
