@@ -286,6 +286,7 @@ def record(frame: bytes, original: int) -> bytes:
     return struct.pack("<IIII", 1_767_603_600, 0, len(frame), original) + frame
 
 
+@pytest.mark.slow
 def test_lengths_that_the_file_says_otherwise_are_proven(tshark: str, tmp_path: Path) -> None:
     """A declared frame check sequence, and records that claim less than they hold."""
     head = pcap_bytes([])
@@ -316,6 +317,7 @@ def test_a_damaged_file_is_compared_up_to_the_damage(tshark: str, tmp_path: Path
     assert [text.partition(":")[0] for text in result.complaints] == ["we", "tshark"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress], ids=["gzip", "xz"])
 def test_a_compressed_capture_is_compared_like_a_plain_one(
     tshark: str, capture: Path, tmp_path: Path, pack: Callable[[bytes], bytes]
@@ -335,6 +337,7 @@ def test_a_capture_is_known_by_its_content(capture: Path, tmp_path: Path) -> Non
     assert is_capture(capture.rename(tmp_path / "notes.txt"))
 
 
+@pytest.mark.slow
 def test_a_file_that_only_one_side_reads_is_a_difference(tshark: str, tmp_path: Path) -> None:
     """Version 9 of pcap: tshark reads it, we refuse it. A header cut short: neither reads it."""
     data = bytearray(pcap_bytes([(0.0, FRAMES[0])]))
