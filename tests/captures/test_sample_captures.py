@@ -1,7 +1,7 @@
 """Real captures, judged packet by packet and held against tshark's view of the same packets.
 
-Every file of the optional folder of sample captures is in here, whatever it is called: its packets say which test it
-gets. What we count differently from tshark has its cause proven for each packet, never excused for a file.
+Every file of the optional folder of sample captures is in here, whatever it is called. What we count differently from
+tshark has its cause proven for each packet (causes.py), never excused for a file.
 """
 
 from __future__ import annotations
@@ -18,31 +18,36 @@ from typing import Any
 import pytest
 
 from agent.sinks.summary import disagreements
-from tests.captures.oracle import SUPPORTED, Frame, Mark, Tuple, align, dissect, record_tuple
+from tests.captures.agreement import compare, feeder
+from tests.captures.replayed import EVERYONE, Mark, marks
+from tests.captures.tshark import Dissection, Row
+from tests.captures.tuples import record_tuple
 from tests.cli.samples import command
 from tests.conftest import CAPTURES
 
-EVERYONE = ("--local", "0.0.0.0/0", "--local", "::/0")
 NAMES = (
     sorted(path.name for path in CAPTURES.iterdir() if path.suffix in (".pcap", ".pcapng", ".cap"))
     if CAPTURES.is_dir()
     else ["(none)"]
 )
-UNREADABLE = {"pktap-fuzzed-user2.pcap": "link_type_guessed"}
-"""Files no frame of which is read, and the warning that says so: a list, so that a file cannot drop out unseen."""
+UNREAD: tuple[str, ...] = ()
+"""Layers around IP that the decoder need not read yet: what tshark finds inside is a difference that may be."""
+
+UNREADABLE = {"pktap-fuzzed-user2.pcap"}
+"""Files of which no frame is read, neither by us nor by tshark."""
+ABOUT_LINKS = {"unsupported_link", "link_type_guessed"}
 
 SEEN_FROM_THE_START = {"tcp_syn", "capture_flag", "first_packet"}
 """Evidence that is the initiator's own first packet."""
-ETHER_TYPES = {"arp": 0x0806, "pppoed": 0x8863}
+ETHER_TYPES = {"arp": 0x0806, "mpls": 0x8847, "pppoed": 0x8863, "pppoes": 0x8864}
 """What is not IP in these captures, by tshark's name for it."""
-ABOUT_LINKS = {"unsupported_link", "link_type_guessed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """One capture under Full isolation, everyone being local, and tshark's view of it."""
 
-    frames: list[Frame]
+    rows: list[Row]
     summary: dict[str, Any]
     records: dict[int, dict[str, Any]]
     marks: dict[int, Mark]
@@ -65,22 +70,30 @@ def warning_codes(summary: dict[str, Any]) -> list[str]:
 
 
 def judge(path: Path, tshark: str, folder: Path) -> Judged:
-    """Replays a capture and lets tshark dissect it."""
+    """Replays a capture and lets tshark dissect what of it is sound."""
     outputs = ("--decisions", "d.jsonl", "--allowed", "allowed.pcapng", "--denied", "denied.pcapng")
     summary, _ = replay(folder, str(path), *EVERYONE, *outputs)
-    frames, damaged = dissect(tshark, path)
-    if damaged and (end := broken_at(summary)) is not None:
-        # Past the damage tshark guesses at other layouts. It gets what lies before the byte that our error names.
-        whole = folder / f"whole{path.suffix}"
-        whole.write_bytes(path.read_bytes()[:end])
-        frames, damaged = dissect(tshark, whole)
-        assert not damaged
+    end = broken_at(summary)
+    rows = [row for row in Dissection(tshark, path, feed=feeder(path, end), md5=True) if row.view.packet]
     return Judged(
-        frames=frames,
+        rows=rows,
         summary=summary,
         records={record["flow_id"]: record for record in records_of(folder / "d.jsonl")},
-        marks=align(frames, folder / "allowed.pcapng", folder / "denied.pcapng"),
+        marks=align(rows, folder / "allowed.pcapng", folder / "denied.pcapng"),
     )
+
+
+def align(rows: list[Row], allowed: Path, denied: Path) -> dict[int, Mark]:
+    """Frame number to its mark. Frames in neither file have none; every packet of both files finds its frame."""
+    waiting = {path: list(marks(path))[::-1] for path in (allowed, denied)}
+    found: dict[int, Mark] = {}
+    for row in rows:
+        for rest in waiting.values():
+            if rest and rest[-1][0] == row.md5:
+                found[row.number] = rest.pop()[1]
+                break
+    assert not any(waiting.values()), "a packet was written that the capture does not hold at this place"
+    return found
 
 
 def broken_at(summary: dict[str, Any]) -> int | None:
@@ -91,23 +104,41 @@ def broken_at(summary: dict[str, Any]) -> int | None:
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in NAMES])
-def test_a_real_capture_is_judged_as_tshark_dissects_it(
+def test_a_real_capture_has_the_flows_that_tshark_finds(
+    sample_capture: Callable[[str], Path], tshark: str, name: str
+) -> None:
+    """Packets, bytes and the sums of each distinct tuple, but for causes proven packet by packet (agreement.py)."""
+    result = compare(sample_capture(name), tshark)
+    assert [finding for finding in result.differences if not unread(finding.tshark)] == []
+    assert result.packets.ours == result.packets.tshark > 0
+    assert result.bytes.ours == result.bytes.tshark
+    if result.equal:
+        assert result.same_tuples == result.tuples.ours
+
+
+@pytest.mark.parametrize("name", sorted(UNREADABLE))
+def test_a_capture_of_which_no_frame_is_read_says_so(
+    sample_capture: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
+    """Every packet is undecodable, hence denied while isolated, with a warning about the link type."""
+    summary, _ = replay(tmp_path, str(sample_capture(name)), *EVERYONE)
+    assert ABOUT_LINKS & set(warning_codes(summary))
+    assert (
+        summary["packets"]["denied"] == summary["packets"]["total"] == summary["reasons"]["undecodable"]["packets"] > 0
+    )
+
+
+def unread(stack: str) -> bool:
+    return any(layer in UNREAD for layer in stack.removeprefix("a flow: ").split(":"))
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in NAMES])
+def test_a_real_capture_is_judged_and_split_packet_by_packet(
     sample_capture: Callable[[str], Path], tshark: str, tmp_path: Path, name: str
 ) -> None:
-    """Exit 0, sums that add up, and each packet in a flow of its own outermost tuple or without one for a shown cause.
-
-    A link type that is not read, and one that is but with other frames in it: every packet is undecodable, hence
-    denied while isolated, with a warning.
-    """
+    """As it is isolated by default: sums that add up, each packet in the file of its verdict, link frames by type."""
     sample = judge(sample_capture(name), tshark, tmp_path)
     the_sums_add_up(sample)
-    unread = any(frame.encapsulation not in SUPPORTED for frame in sample.frames)
-    assert unread == (name in UNREADABLE)
-    assert ABOUT_LINKS & set(warning_codes(sample.summary)) == ({UNREADABLE[name]} if unread else set())
-    if unread:
-        assert {mark.reason for mark in sample.marks.values()} == {"undecodable"}
-        assert sample.summary["packets"]["denied"] == len(sample.frames)
-        return
     each_packet_is_in_the_flow_of_its_tuple(sample)
     link_frames_are_those_without_ip(sample)
 
@@ -116,8 +147,8 @@ def the_sums_add_up(sample: Judged) -> None:
     """Packets and bytes are tshark's; buckets, reasons, flows and the split files agree with them."""
     summary = sample.summary
     packets = summary["packets"]
-    assert packets["total"] == len(sample.frames)
-    assert summary["bytes"]["total"] == sum(frame.original for frame in sample.frames)
+    assert packets["total"] == len(sample.rows)
+    assert summary["bytes"]["total"] == sum(row.original for row in sample.rows)
     assert packets["total"] == sum(packets[bucket] for bucket in ("allowed", "denied", "ignored", "link"))
     assert disagreements(summary) == []
     assert summary["flows"]["total"] == len(sample.records)
@@ -126,44 +157,32 @@ def the_sums_add_up(sample: Judged) -> None:
 
 
 def each_packet_is_in_the_flow_of_its_tuple(sample: Judged) -> None:
-    """First packet by packet, then as sums of the decision records and of the packets that have no flow."""
-    in_flows, ours = Counter[int](), Counter[Tuple | None]()
-    for frame in sample.frames:
-        mark = sample.marks.get(frame.number)
-        assert (mark is not None) == frame.ip, f"frame {frame.number} is {':'.join(frame.protocols)}"
-        if mark is None:
-            continue
-        if mark.flow is None:
-            assert cause_is_shown(frame, mark), f"frame {frame.number}: {mark}"
-            ours[frame.flow] += 1
-            continue
-        assert frame.flow == record_tuple(sample.records[mark.flow]), f"frame {frame.number}"
-        in_flows[mark.flow] += 1
+    """Marks and records agree with tshark; a flow whose direction its first packet shows has one of its initiator."""
+    in_flows = Counter[int]()
+    for row in sample.rows:
+        mark = sample.marks.get(row.number)
+        if mark is not None and mark.flow is not None:
+            assert row.flow == record_tuple(sample.records[mark.flow]), f"frame {row.number}"
+            in_flows[mark.flow] += 1
+    assert in_flows == {number: sum(record["packets"].values()) for number, record in sample.records.items()}
     for record in sample.records.values():
         if record["direction_basis"] in SEEN_FROM_THE_START:
             assert record["packets"]["original"] > 0, f"flow {record['flow_id']} without a packet of its initiator"
-    recorded = {number: sum(record["packets"].values()) for number, record in sample.records.items()}
-    assert in_flows == recorded
-    for number, packets in recorded.items():
-        ours[record_tuple(sample.records[number])] += packets
-    assert ours == Counter(frame.flow for frame in sample.frames if frame.ip)
-
-
-def cause_is_shown(frame: Frame, mark: Mark) -> bool:
-    """True if tshark's view of the packet holds the reason why it belongs to no flow."""
-    if mark.reason == "fragment":
-        return frame.orphan
-    if mark.reason == "undecodable":
-        return frame.flow is None or frame.captured < frame.original or frame.malformed
-    return False
 
 
 def link_frames_are_those_without_ip(sample: Judged) -> None:
-    """ARP and the like: by EtherType as many as tshark has."""
-    link = [frame for frame in sample.frames if not frame.ip]
-    assert sample.summary["packets"]["link"] == len(link)
+    """ARP and other EtherTypes that are not IP: each as often as tshark has it."""
+    without = [row for row in sample.rows if row.number not in sample.marks]
+    assert sample.summary["packets"]["link"] == len(without)
+    for row in without:
+        assert row.flow is None or unread(row.view.stack), f"frame {row.number} is {row.view.stack}"
     ours = Counter({int(row["ethertype"], 16): row["packets"] for row in sample.summary["link_frames"]})
-    assert ours == Counter(ETHER_TYPES[frame.network] for frame in link)
+    assert ours == Counter(carried(row.view.stack) for row in without)
+
+
+def carried(stack: str) -> int:
+    """The EtherType of what a frame carries behind its VLAN tags."""
+    return next(ETHER_TYPES[layer] for layer in stack.split(":") if layer in ETHER_TYPES)
 
 
 def test_every_sample_capture_is_here(sample_capture: Callable[[str], Path]) -> None:
@@ -171,7 +190,6 @@ def test_every_sample_capture_is_here(sample_capture: Callable[[str], Path]) -> 
     manifest = sample_capture("MANIFEST.md").read_text("utf-8")
     listed = re.findall(r"^\| (\S+\.(?:pcap|pcapng|cap)) \|", manifest, re.MULTILINE)
     assert sorted(listed) == NAMES
-    assert set(NAMES) >= UNREADABLE.keys()
 
 
 # What is wrong with a file is said ---------------------------------------------------------------------------
@@ -209,7 +227,7 @@ def test_a_file_cut_in_the_middle_is_judged_up_to_there(
     data = sample_capture(name).read_bytes()
     cut = tmp_path / name
     cut.write_bytes(data[: len(data) // 2])
-    expected = len(dissect(tshark, cut).frames)
+    expected = sum(row.view.packet for row in Dissection(tshark, cut))
     if packed:
         cut.write_bytes(gzip.compress(cut.read_bytes()))
     summary, shown = replay(tmp_path, name, *EVERYONE)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.traffic.scenario import builtin_names
-from tests.captures.oracle import marks
+from tests.captures.replayed import marks
 from tests.scenarios.playing import Played, replay, scenario
 
 NAMES = [name for name, _ in builtin_names()]
