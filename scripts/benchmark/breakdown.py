@@ -9,6 +9,7 @@ import json
 import statistics
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ STAGES_FILE = Path(__file__).with_name("stages.py")
 
 DEPENDS: dict[str, tuple[str, ...]] = {
     "load documents": (),
-    "read the file": ("packets",),
+    "read the file": ("bytes",),
     "find packets": ("packets",),
     "decode headers": ("packets",),
     "flow lookup": ("packets", "flows"),
@@ -30,7 +31,7 @@ DEPENDS: dict[str, tuple[str, ...]] = {
     "make events": ("flows",),
     "write records": ("flows",),
 }
-"""What the time of each stage grows with. The frames of all shapes are of one mean size: bytes are packets here."""
+"""What the time of each stage grows with: columns of `sizes`."""
 
 SUMMARY_ENDS = "end and summary"
 """The last stage of a replay without --decisions."""
@@ -39,11 +40,10 @@ SUMMARY_ENDS = "end and summary"
 def shapes_for(shape: Shape) -> tuple[Shape, ...]:
     """The shape itself, one of few long flows, and one of as many flows as short as they get."""
     few = max(10, shape.flows // 100)
-    documents = {"rules": shape.rules, "records": shape.records}
     return (
         shape,
-        Shape(packets=max(8 * few, shape.packets // 3), flows=few, **documents),
-        Shape(packets=8 * shape.flows, flows=shape.flows, flow_size=CONSTANT, **documents),
+        replace(shape, packets=max(8 * few, shape.packets // 3), flows=few),
+        replace(shape, packets=8 * shape.flows, flow_size=CONSTANT),
     )
 
 
@@ -71,9 +71,12 @@ def break_down(
         units = DEPENDS[name]
         factors: list[float] = []
         if units:
-            rows = [[float(getattr(shape, unit)) for unit in units] for shape in shapes]
+            rows = [[sizes(shape)[unit] for unit in units] for shape in shapes]
             factors = least_squares(rows, [times[name] for times in by_shape])
         per = {f"nanoseconds_per_{unit[:-1]}": 1e9 * factor for unit, factor in zip(units, factors, strict=True)}
+        if "bytes" in units:  # a packet of this shape's mean size
+            here = sizes(shapes[0])
+            per["nanoseconds_per_packet"] = per["nanoseconds_per_byte"] * here["bytes"] / here["packets"]
         lines.append({"name": name, "seconds": seconds, "of": of, **per})
         if name == SUMMARY_ENDS:
             of = "decisions"
@@ -83,6 +86,15 @@ def break_down(
         "lines": lines,
         "whole": {"summary": whole, "decisions": recording},
         "samples": measured,
+    }
+
+
+def sizes(shape: Shape) -> dict[str, float]:
+    """How much there is of what a stage can depend on."""
+    return {
+        "packets": float(shape.packets),
+        "flows": float(shape.flows),
+        "bytes": float(shape.capture().stat().st_size),
     }
 
 
@@ -96,11 +108,11 @@ def increments(case: dict[str, list[list[float]]], less: dict[str, str | None]) 
 
 
 def text(result: dict[str, Any]) -> list[str]:
-    """The table."""
+    """The table, for people."""
     lines = result["lines"]
     summary = sum(line["seconds"] for line in lines if line["of"] == "summary")
     decisions = sum(line["seconds"] for line in lines)
-    rows = [("stage", "cpu ms", "% of summary", "% with --decisions", "ns/packet", "ns/flow")]
+    rows: list[tuple[str, ...]] = [("stage", "cpu ms", "% of summary", "% with --decisions", "ns/packet", "ns/flow")]
     for number, line in enumerate(lines):
         rows.append(_row(line, summary, decisions))
         if line["of"] == "summary" and lines[number + 1]["of"] != "summary":
@@ -109,8 +121,11 @@ def text(result: dict[str, Any]) -> list[str]:
     few, short = result["fitted_over"][1:]
     return [
         "where the time goes",
-        f"{result['shape']}; processor time; each stage is what a run with it takes more than a run without",
-        f"per packet and per flow by least squares, also over {few} and {short}",
+        result["shape"],
+        "processor time; a stage is what a run with it takes more than one without it, medians of runs in one process",
+        "per packet and per flow: least squares over this capture and two others:",
+        f"  {few}",
+        f"  {short}",
         "",
         *columns(rows),
     ]

@@ -30,7 +30,7 @@ TCP_DATA = ((0, 180), (1, 0), (1, 500), (0, 0), (0, 40), (1, 0), (1, 220), (0, 0
 UDP_DATA = ((0, 90), (1, 160), (1, 240), (0, 60))
 """Way (0 = the initiator sends) and payload bytes of the packets between opening and close, over and over."""
 
-TIME_BITS = 24
+FLOW_BITS = 24
 """The order is sorted as one integer a packet: microseconds above, flow number in the low bits."""
 WRITE = 1 << 22
 """Bytes gathered before a write."""
@@ -129,13 +129,15 @@ def write_capture(plan: Plan, dice: Random, file: BinaryIO) -> None:
 
 def packet_order(plan: Plan, dice: Random) -> Iterator[int]:
     """Every packet as time and flow number, by time. Sorted second by second: tens of millions fit in memory."""
+    if len(plan) > 1 << FLOW_BITS:
+        raise ValueError(f"{len(plan):,} flows are too many: give {1 << FLOW_BITS:,} at most")
     last = max(start + lasts for start, lasts in zip(plan.starts, plan.lasts, strict=True))
     seconds = [array("Q") for _ in range(last // 1_000_000 + 1)]
     random = dice.random
     for number, (size, start, lasts) in enumerate(zip(plan.sizes, plan.starts, plan.lasts, strict=True)):
         for _ in range(size):
             moment = start + int(random() * lasts)
-            seconds[moment // 1_000_000].append(moment << TIME_BITS | number)
+            seconds[moment // 1_000_000].append(moment << FLOW_BITS | number)
     seconds.reverse()
     while seconds:
         yield from sorted(seconds.pop())
@@ -143,7 +145,7 @@ def packet_order(plan: Plan, dice: Random) -> Iterator[int]:
 
 def write_packets(plan: Plan, order: Iterator[int], file: BinaryIO, noise: bytes) -> None:
     """Writes the records of `order`; the only code here that runs once per packet."""
-    mask = (1 << TIME_BITS) - 1
+    mask = (1 << FLOW_BITS) - 1
     dns = dns_payload(answer=False), dns_payload(answer=True)
     under_way: dict[int, Flow] = {}
     out = bytearray()
@@ -152,7 +154,7 @@ def write_packets(plan: Plan, order: Iterator[int], file: BinaryIO, noise: bytes
         flow = under_way.get(index)
         if flow is None:
             flow = under_way[index] = flow_of(plan, index)
-        moment = entry >> TIME_BITS
+        moment = entry >> FLOW_BITS
         number = flow.sent
         flow.sent = number + 1
         if flow.sent == flow.size:

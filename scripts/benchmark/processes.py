@@ -82,6 +82,7 @@ def in_turn(
     samples: dict[str, list[Sample]] = {name: [] for name in commands}
     for number in range(rounds):
         for name, command in commands.items():
+            os.sync()  # what the one before wrote shall not be written while this one runs
             samples[name].append(run(command))
             say(f"round {number + 1} of {rounds}: {name}: {samples[name][-1].seconds:.3f} s")
     return {name: tuple(found) for name, found in samples.items()}

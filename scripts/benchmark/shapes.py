@@ -16,7 +16,7 @@ FLOW_SIZES = (ZIPF, CONSTANT)
 
 PACKET_BYTES = 225
 """Of the file, a little more than the mean of any shape."""
-FLOW_BYTES = 1000
+FLOW_BYTES = 1300
 """Of a decision record, likewise."""
 RECORD_BYTES, RULE_BYTES = 400, 1500
 SPARE = 500_000_000
@@ -35,10 +35,11 @@ class Shape:
     flow_size: str = ZIPF
     """`zipf`: the n-th largest flow has about 1/n of the packets of the largest; `constant`: all have the same."""
     seed: int = 1
+    root: Path = BENCH
 
     def traffic(self) -> Path:
         """The folder of the capture."""
-        return BENCH / f"{self.packets}-packets-{self.flows}-flows-{self.flow_size}-{self.seed}-v3"
+        return self.root / f"{self.packets}-packets-{self.flows}-flows-{self.flow_size}-{self.seed}-v3"
 
     def folder(self) -> Path:
         """The folder of the documents, with a link to the capture."""
@@ -66,7 +67,12 @@ def missing_bytes(shapes: Iterable[Shape]) -> int:
     return sum(captures.values())
 
 
-def refusal(needed: int, folder: Path = BENCH) -> str | None:
+def output_bytes(shapes: Iterable[Shape]) -> int:
+    """About what runs write beside the captures: records of every flow, before those of the last run are replaced."""
+    return sum(2 * FLOW_BYTES * shape.flows for shape in shapes)
+
+
+def refusal(needed: int, folder: Path) -> str | None:
     """Why `needed` bytes cannot be written to `folder`, None if they can."""
     there = folder
     while not there.exists():

@@ -195,12 +195,16 @@ def measure(work: Work) -> tuple[float, float]:
 
 def main() -> None:
     asked = json.loads(sys.argv[1])
-    results = [{name: [] for name in STAGES} for _ in asked["cases"]]
+    results: list[dict[str, list[tuple[float, float]]]] = [{name: [] for name in STAGES} for _ in asked["cases"]]
     for number in range(asked["rounds"]):
         for case, found in zip(asked["cases"], results, strict=True):
             for name, (stage, _) in STAGES.items():
                 found[name].append(measure(stage(Case(**case))))
-            print(f"round {number + 1} of {asked['rounds']}: {case['packets']:,} packets", file=sys.stderr, flush=True)
+            print(
+                f"bench: stages: round {number + 1} of {asked['rounds']}: {case['packets']:,} packets",
+                file=sys.stderr,
+                flush=True,
+            )
     less = {name: without for name, (_, without) in STAGES.items()}
     print(json.dumps({"less": less, "cases": results}))
 

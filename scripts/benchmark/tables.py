@@ -10,7 +10,9 @@ from typing import Any
 from benchmark.processes import Sample
 
 COLD = 0.01
-"""A run that got more than this part of its file from the disk had no warm cache."""
+"""A run that got more than this part of its file from the disk had no warm cache ..."""
+LITTLE = 4_000_000
+"""... but for these bytes, which programs and libraries may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +36,14 @@ class Line:
 
     name: str
     samples: tuple[Sample, ...]
-    """None if the tool is not installed."""
+    """Empty if the tool is not installed."""
     packets: int
     bytes: int
     """Of the capture."""
     goal: Goal | None = None
     """Of the ratio."""
+    label: str = ""
+    """What the goal is called in the list of goals, if not `name`."""
     base: Line | None = None
     """The line that the ratio compares with; None: this is one that others are compared with."""
 
@@ -67,9 +71,9 @@ class Line:
 
     @property
     def cold(self) -> int:
-        """Bytes that a run got from the disk, if that is too many."""
-        most = max((sample.disk for sample in self.samples), default=0)
-        return most if most > COLD * self.bytes else 0
+        """Bytes that the usual run got from the disk, if that is too many."""
+        usual = int(statistics.median_low([sample.disk for sample in self.samples] or [0]))
+        return usual if usual > COLD * self.bytes + LITTLE else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +128,7 @@ class Table:
         parts = [self.title, self.note, "", *columns([heads, *map(self._row, self.lines)])]
         for line in self.lines:
             if line.cold:
-                parts.append(f"NOT A WARM CACHE: {line.name} got up to {line.cold / 1e6:,.0f} MB from the disk")
+                parts.append(f"NOT A WARM CACHE: {line.name} got {line.cold / 1e6:,.0f} MB from the disk")
         return parts
 
     def _row(self, line: Line) -> tuple[str, ...]:
@@ -176,7 +180,7 @@ class Check:
 def checks_of(table: Table) -> list[Check]:
     """One for each line of a table that has a goal."""
     return [
-        Check(name=f"{line.name} : {line.base.name}", value=table.ratio(line), goal=line.goal, unit=" x")
+        Check(name=line.label or f"{table.title}: {line.name}", value=table.ratio(line), goal=line.goal, unit=" x")
         for line in table.lines
         if line.goal is not None and line.base is not None
     ]

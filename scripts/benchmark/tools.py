@@ -84,7 +84,10 @@ class Others:
         return [self.tcpdump, "-r", str(shape.capture()), "-w", "/dev/null", "tcp port 443"]
 
     def meter(self, shape: Shape) -> list[str]:
-        """argus, without the configuration of this machine (-X), its records thrown away."""
+        """argus, without this machine's configuration (-X), its records thrown away.
+
+        It waits a second before it ends: on a small capture that is most of its time.
+        """
         assert self.argus is not None
         return [self.argus, "-X", "-r", str(shape.capture()), "-w", "/dev/null"]
 
