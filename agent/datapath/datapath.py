@@ -32,12 +32,13 @@ from agent.datapath.layout import (
     INSPECT,
     LENGTH,
     LINK,
+    LOCAL_HIGH,
+    LOCAL_LOW,
     LOOPBACK,
     M32,
     MARTIAN,
     NOT_ISOLATED,
     OTHER_FLOW,
-    OUT,
     OUTBOUND,
     OWN_TRAFFIC,
     OWNER,
@@ -219,14 +220,13 @@ class Datapath:
                     self.latest = now
             outcome = -1
             if facts & PLAIN:
-                slot = flows.find_at(
-                    facts >> 32, sights[at], sights[at + 1], sights[at + 2], sights[at + 3], sights[at + 4]
-                )
-                if slot >= 0:
-                    outcome = flows.packet(slot, (facts & OUT) != 0, length, now, self.generation, (facts >> 8) & 0xFF)
-                    if outcome >= 0 and self.marking:
-                        self.flow_mark = flows.word(slot, FLOW_ID)
-                        self.class_mark = flows.word(slot, OWNER) & M32
+                outcome = flows.packet(
+                    facts, sights[at], sights[at + 1], sights[at + 2], sights[at + 3], sights[at + 4],
+                    length, now, self.generation,
+                )  # fmt: skip
+                if outcome >= 0 and self.marking:
+                    self.flow_mark = flows.word(flows.found, FLOW_ID)
+                    self.class_mark = flows.word(flows.found, OWNER) & M32
             if outcome < 0:
                 outcome = self._packet(records, position, length)
             place = (outcome & 1) * 32 + (outcome >> 2)
@@ -529,7 +529,7 @@ class Datapath:
                 return self._without_flow(POLICY_ERROR)
         meta = flows.meta(slot)
         outcome = meta & 0x7F
-        out = flows.word(slot, 1) == header.source_low and flows.word(slot, 0) == header.source_high
+        out = flows.word(slot, LOCAL_LOW) == header.source_low and flows.word(slot, LOCAL_HIGH) == header.source_high
         flows.count(slot, out != ((meta & OUTBOUND) != 0), length, self.now)
         if datagram.outcome >= 0 and datagram.outcome != outcome:
             flows.apart(slot, length)

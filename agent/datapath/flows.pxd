@@ -11,9 +11,9 @@ cdef extern from *:
     """
     void prefetch "agent_prefetch"(const void *address) noexcept nogil
 
-cdef Py_ssize_t WORDS, EXTRA, META, LAST_SEEN, FLOW_ID, PACKETS, PACKETS_REPLY, BYTES, BYTES_REPLY, FIRST_SEEN, AUTHORISED_AT, OWNER, QUEUE, NAMES, APART_PACKETS, APART_BYTES, QUEUED_AT, FACTS, SIGHT_WORDS
+cdef Py_ssize_t WORDS, EXTRA, META, LAST_SEEN, FLOW_ID, PACKETS, MORE_PACKETS, KEY, LOCAL_HIGH, LOCAL_LOW, REMOTE_HIGH, REMOTE_LOW, BYTES, BYTES_REPLY, FIRST_SEEN, AUTHORISED_AT, OWNER, QUEUE, NAMES, APART_PACKETS, APART_BYTES, QUEUED_AT, FACTS, SIGHT_WORDS
 cdef int QUEUE_SHIFT, LAST_ACK, TIME_WAIT, CLOSE, UDP_UNREPLIED, UDP_REPLIED, DENIED, UNREPLIED, REPLIED_QUEUE, KEPT, FIN, RST, TIMEOUT, EVICTED
-cdef unsigned long long REPLIED, USED, OPENED, OUTBOUND, STATE_MASK, M32, M64, K1
+cdef unsigned long long REPLIED, USED, OPENED, OUTBOUND, STATE_MASK, M32, M64, K1, OUT, ONE_REPLY
 
 cdef unsigned long long COUNT_MASK, GENERATION_MASK, INSPECT
 cdef int ESTABLISHED
@@ -28,9 +28,10 @@ cdef class FlowTable:
     cdef public object listener
     cdef unsigned long long[::1] timeouts
     cdef const unsigned char[::1] tcp
-    cdef unsigned long long[::1] words
+    cdef readonly unsigned long long[::1] words
     cdef unsigned long long[::1] extra
     cdef unsigned long long[::1] index
+    cdef public Py_ssize_t found
     cdef Py_ssize_t free
     cdef bint reused
     cdef long long[::1] heads
@@ -43,7 +44,7 @@ cdef class FlowTable:
     @cython.locals(place=cython.ulonglong)
     cdef int _place(self, unsigned long long entry) except -1
     @cython.locals(value=cython.ulonglong)
-    cdef unsigned long long hash(self, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key) noexcept nogil
+    cpdef unsigned long long hash(self, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key) noexcept nogil
     @cython.locals(place=cython.ulonglong, entry=cython.ulonglong, slot=cython.Py_ssize_t, base=cython.Py_ssize_t)
     cdef Py_ssize_t find_at(self, unsigned long long tag, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key) except -2
     @cython.locals(tag=cython.ulonglong)
@@ -70,10 +71,15 @@ cdef class FlowTable:
     cpdef bint expired(self, Py_ssize_t slot, unsigned long long now) except -1
     @cython.locals(state=cython.int)
     cpdef int ending(self, Py_ssize_t slot) except -1
-    @cython.locals(base=cython.Py_ssize_t, meta=cython.ulonglong, last=cython.ulonglong, state=cython.ulonglong, reply=cython.bint)
-    cpdef int packet(self, Py_ssize_t slot, bint out, unsigned long long length, unsigned long long now, unsigned long long generation, int flags) except -2
-    @cython.locals(base=cython.Py_ssize_t)
+    @cython.locals(slot=cython.Py_ssize_t, flags=cython.int, base=cython.Py_ssize_t, meta=cython.ulonglong, last=cython.ulonglong, state=cython.ulonglong, reply=cython.bint)
+    cpdef int packet(self, unsigned long long facts, unsigned long long local_high, unsigned long long local_low, unsigned long long remote_high, unsigned long long remote_low, unsigned long long key, unsigned long long length, unsigned long long now, unsigned long long generation) except -2
     cpdef int count(self, Py_ssize_t slot, int reply, unsigned long long length, unsigned long long now) except -1
+    @cython.locals(base=cython.Py_ssize_t, packets=cython.ulonglong)
+    cdef int _count(self, Py_ssize_t slot, int reply, unsigned long long length) except -1
+    @cython.locals(base=cython.Py_ssize_t)
+    cpdef unsigned long long packets(self, Py_ssize_t slot) except? 0xFFFFFFFFFFFFFFFF
+    @cython.locals(base=cython.Py_ssize_t)
+    cpdef unsigned long long replies(self, Py_ssize_t slot) except? 0xFFFFFFFFFFFFFFFF
     @cython.locals(base=cython.Py_ssize_t, attempted=cython.ulonglong, meta=cython.ulonglong, state=cython.int)
     cdef int _first_reply(self, Py_ssize_t slot) except -1
     @cython.locals(kind=cython.int, base=cython.Py_ssize_t, meta=cython.ulonglong, state=cython.ulonglong, following=cython.ulonglong)

@@ -45,20 +45,27 @@ from agent.datapath.layout import (
     INSPECT,
     K1,
     KEPT,
+    KEY,
     LAST_ACK,
     LAST_SEEN,
+    LOCAL_HIGH,
+    LOCAL_LOW,
     M32,
     M64,
     META,
+    MORE_PACKETS,
     NAMES,
+    ONE_REPLY,
     OPENED,
+    OUT,
     OUTBOUND,
     OWNER,
     PACKETS,
-    PACKETS_REPLY,
     QUEUE,
     QUEUE_SHIFT,
     QUEUED_AT,
+    REMOTE_HIGH,
+    REMOTE_LOW,
     REPLIED,
     REPLIED_QUEUE,
     RST,
@@ -150,6 +157,7 @@ class FlowTable:
         self.created = 0
         self.evicted = 0
         self.ended = 0
+        self.found = -1  # by packet()
         self.steps = 0
         """Places looked at and moves made beyond the first of each: what a flood could make many of."""
         self.heads = array("q", [-1, -1, -1, -1])
@@ -216,11 +224,16 @@ class FlowTable:
                 slot = (entry & M32) - 1
                 base = slot * WORDS
                 if (
-                    self.words[base + 4] == key
-                    and self.words[base + 3] == remote_low
-                    and self.words[base + 1] == local_low
-                    and self.words[base + 2] == remote_high
-                    and self.words[base] == local_high
+                    self.words[base + KEY] == key
+                    and self.words[base + REMOTE_LOW] == remote_low
+                    and self.words[base + LOCAL_LOW] == local_low
+                    # An IPv4 flow has no high words: the other cache line is left alone.
+                    and (
+                        (key >> 16) & 0xFF == 4
+                        or (
+                            self.words[base + REMOTE_HIGH] == remote_high and self.words[base + LOCAL_HIGH] == local_high
+                        )
+                    )
                 ):
                     return slot
             self.steps += 1
@@ -243,7 +256,8 @@ class FlowTable:
                 if entry != 0:
                     base = (entry - 1) * WORDS
                     prefetch(cython.address(self.words[base]))  # type: ignore[name-defined]  # noqa: F821 - flows.pxd
-                    prefetch(cython.address(self.words[base + BYTES]))  # type: ignore[name-defined]  # noqa: F821
+                    if sights[number * SIGHT_WORDS] != 0:
+                        prefetch(cython.address(self.words[base + REMOTE_HIGH]))  # type: ignore[name-defined]  # noqa: F821
         return 0
 
     def insert(self, local_high: int, local_low: int, remote_high: int, remote_low: int, key: int, now: int) -> int:
@@ -264,17 +278,17 @@ class FlowTable:
         tag = self.hash(local_high, local_low, remote_high, remote_low, key)
         self._place((tag << 32) | (slot + 1))
         base = slot * WORDS
-        self.words[base] = local_high
-        self.words[base + 1] = local_low
-        self.words[base + 2] = remote_high
-        self.words[base + 3] = remote_low
-        self.words[base + 4] = key
+        self.words[base + KEY] = key
+        self.words[base + LOCAL_HIGH] = local_high
+        self.words[base + LOCAL_LOW] = local_low
+        self.words[base + REMOTE_HIGH] = remote_high
+        self.words[base + REMOTE_LOW] = remote_low
         self.words[base + META] = USED
         self.words[base + LAST_SEEN] = now
         self.created += 1
         self.words[base + FLOW_ID] = self.created
         self.words[base + PACKETS] = 0
-        self.words[base + PACKETS_REPLY] = 0
+        self.words[base + MORE_PACKETS] = 0
         self.words[base + BYTES] = 0
         self.words[base + BYTES_REPLY] = 0
         self.words[base + FIRST_SEEN] = now
@@ -294,8 +308,9 @@ class FlowTable:
         """Forget a flow. Its record must have been written."""
         base = slot * WORDS
         tag = self.hash(
-            self.words[base], self.words[base + 1], self.words[base + 2], self.words[base + 3], self.words[base + 4]
-        )
+            self.words[base + LOCAL_HIGH], self.words[base + LOCAL_LOW],
+            self.words[base + REMOTE_HIGH], self.words[base + REMOTE_LOW], self.words[base + KEY],
+        )  # fmt: skip
         place = tag & self.mask
         entry = (tag << 32) | (slot + 1)
         while self.index[place] != entry:
@@ -412,14 +427,30 @@ class FlowTable:
             return FIN
         return TIMEOUT
 
-    def packet(self, slot: int, out: bool, length: int, now: int, generation: int, flags: int) -> int:
+    def packet(
+        self,
+        facts: int,
+        local_high: int,
+        local_low: int,
+        remote_high: int,
+        remote_low: int,
+        key: int,
+        length: int,
+        now: int,
+        generation: int,
+    ) -> int:
         """One packet of a flow as nearly all are: count it and return the flow's outcome, verdict | reason << 2.
 
-        -1, with nothing changed, if there is more to it: the flow is of another generation, is judged packet by
-        packet, or has timed out, or the packet is a SYN. `flags`: TCP's, 0 for other protocols.
+        -1, with nothing changed, if there is more to it: the flow is unknown, of another generation, is judged packet
+        by packet, or has timed out, or the packet is a SYN. `facts`: of a sight. `found` is the flow's slot.
         """
+        slot = self.find_at(facts >> 32, local_high, local_low, remote_high, remote_low, key)
+        self.found = slot
+        if slot < 0:
+            return -1
         base = slot * WORDS
         meta = self.words[base + META]
+        flags = (facts >> 8) & 0xFF
         if (meta >> 40) != generation or (meta & INSPECT) != 0 or (flags & 0x16) == 2:
             return -1
         last = self.words[base + LAST_SEEN]
@@ -428,37 +459,52 @@ class FlowTable:
             if now - last > self.timeouts[state]:
                 return -1
             self.words[base + LAST_SEEN] = now
-        reply = out != ((meta & OUTBOUND) != 0)
-        if reply:
-            if self.words[base + PACKETS_REPLY] == 0:
-                self._first_reply(slot)
-            self.words[base + PACKETS_REPLY] += 1
-            self.words[base + BYTES_REPLY] += length
-        else:
-            self.words[base + PACKETS] += 1
-            self.words[base + BYTES] += length
+        reply = ((facts & OUT) != 0) != ((meta & OUTBOUND) != 0)
+        self._count(slot, reply, length)
         if flags != 0 and (state != ESTABLISHED or (flags & 7) != 0):
             self.tcp_packet(slot, reply, flags)
         return meta & 0x7F
 
     def count(self, slot: int, reply: int, length: int, now: int) -> int:
         """One packet of `length` bytes on the wire. `reply`: it goes the responder's way."""
+        if now > self.words[slot * WORDS + LAST_SEEN]:
+            self.words[slot * WORDS + LAST_SEEN] = now
+        return self._count(slot, reply, length)
+
+    def _count(self, slot: int, reply: int, length: int) -> int:
         base = slot * WORDS
-        if now > self.words[base + LAST_SEEN]:
-            self.words[base + LAST_SEEN] = now
+        packets = self.words[base + PACKETS]
         if reply:
-            if self.words[base + PACKETS_REPLY] == 0:
+            if packets >> 32 == 0 and self.replies(slot) == 0:
                 self._first_reply(slot)
-            self.words[base + PACKETS_REPLY] += 1
             self.words[base + BYTES_REPLY] += length
+            if packets >> 32 == M32:
+                self.words[base + MORE_PACKETS] += ONE_REPLY
+                self.words[base + PACKETS] = packets & M32
+            else:
+                self.words[base + PACKETS] = packets + ONE_REPLY
         else:
-            self.words[base + PACKETS] += 1
             self.words[base + BYTES] += length
+            if packets & M32 == M32:
+                self.words[base + MORE_PACKETS] += 1
+                self.words[base + PACKETS] = packets - M32
+            else:
+                self.words[base + PACKETS] = packets + 1
         return 0
+
+    def packets(self, slot: int) -> int:
+        """Packets the initiator's way."""
+        base = slot * WORDS
+        return (self.words[base + PACKETS] & M32) | ((self.words[base + MORE_PACKETS] & M32) << 32)
+
+    def replies(self, slot: int) -> int:
+        """Packets the responder's way."""
+        base = slot * WORDS
+        return (self.words[base + PACKETS] >> 32) | (self.words[base + MORE_PACKETS] >> 32 << 32)
 
     def _first_reply(self, slot: int) -> int:
         base = slot * WORDS
-        attempted = min(self.words[base + PACKETS], M32)
+        attempted = min(self.packets(slot), M32)
         self.extra[slot * EXTRA] = (self.extra[slot * EXTRA] & (M32 << 32)) | attempted
         meta = self.words[base + META]
         state = (meta >> 7) & 15
@@ -564,7 +610,7 @@ class FlowTable:
         """A new authorisation begins: its record counts from here."""
         base = slot * WORDS
         self.words[base + PACKETS] = 0
-        self.words[base + PACKETS_REPLY] = 0
+        self.words[base + MORE_PACKETS] = 0
         self.words[base + BYTES] = 0
         self.words[base + BYTES_REPLY] = 0
         self.words[base + AUTHORISED_AT] = now
@@ -597,9 +643,7 @@ class FlowTable:
 
     def attempted(self, slot: int) -> int:
         """Packets the initiator sent before the first reply (all of them, if none came)."""
-        if self.words[slot * WORDS + PACKETS_REPLY] == 0:
-            return self.words[slot * WORDS + PACKETS]
-        return self.extra[slot * EXTRA] & M32
+        return self.packets(slot) if self.replies(slot) == 0 else self.extra[slot * EXTRA] & M32
 
     def flow_in(self, slot: int) -> int:
         """The id of the flow living in `slot`, 0 if none does."""

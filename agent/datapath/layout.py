@@ -10,10 +10,12 @@ from agent.model.vocabulary import Reason
 WORDS = 16
 EXTRA = 5
 
-# One flow's words. 0-3 addresses, 4 key: ports, protocol, version, ICMP key.
-META, LAST_SEEN, FLOW_ID = 5, 6, 7
-PACKETS, PACKETS_REPLY, BYTES, BYTES_REPLY = 8, 9, 10, 11
-FIRST_SEEN, AUTHORISED_AT, OWNER, QUEUE = 12, 13, 14, 15
+# One flow's words. The first eight are one cache line, and all that a packet of a known IPv4 flow touches.
+KEY, REMOTE_LOW, LOCAL_LOW, META, LAST_SEEN = 0, 1, 2, 3, 4  # the key: ports, protocol, version, ICMP key
+PACKETS, BYTES, BYTES_REPLY = 5, 6, 7  # packets: original | reply << 32
+REMOTE_HIGH, LOCAL_HIGH, FLOW_ID, FIRST_SEEN, AUTHORISED_AT, OWNER, QUEUE = 8, 9, 10, 11, 12, 13, 14
+MORE_PACKETS = 15  # what PACKETS has no bits for
+ONE_REPLY = 1 << 32  # in either
 # ... and of its extras: sequence and attempted; names and ICMP; packets and bytes judged apart; when queued.
 SEQUENCE, NAMES, APART_PACKETS, APART_BYTES, QUEUED_AT = 0, 1, 2, 3, 4
 

@@ -27,15 +27,18 @@ from agent.datapath.layout import (
     FIRST_SEEN,
     FLOW_ID,
     INSPECT,
+    KEY,
     LAST_SEEN,
+    LOCAL_HIGH,
+    LOCAL_LOW,
     LOOPBACK,
     M32,
     NAMES,
     OPENED,
     OUTBOUND,
     OWNER,
-    PACKETS,
-    PACKETS_REPLY,
+    REMOTE_HIGH,
+    REMOTE_LOW,
     WAS_CUT,
 )
 from agent.engine.classify import DNS_PORT, essential
@@ -228,7 +231,7 @@ class Engine:
             flows.adopt(slot, policy.generation)
             return
         meta = flows.meta(slot)
-        key = flows.word(slot, 4)
+        key = flows.word(slot, KEY)
         protocol = (key >> 24) & 255
         version = (key >> 16) & 255
         icmp = (key & 0xFFFF) != 0
@@ -236,9 +239,9 @@ class Engine:
         names = flows.extra_word(slot, NAMES) >> 32
         number = self.verdicts.of_flow(
             (meta & OUTBOUND) != 0, (meta >> 12) & 15 < GUESSES or self.trust_guesses, protocol, version,
-            flows.word(slot, 2), flows.word(slot, 3), 0 if icmp else key >> 48, 0 if icmp else (key >> 32) & 0xFFFF,
+            flows.word(slot, REMOTE_HIGH), flows.word(slot, REMOTE_LOW), 0 if icmp else key >> 48, 0 if icmp else (key >> 32) & 0xFFFF,
             (flows.extra_word(slot, NAMES) >> 8) & 255 if icmp else -1, subject, names, (meta & LOOPBACK) != 0,
-            self.datapath.group(version, flows.word(slot, 0), flows.word(slot, 1)),
+            self.datapath.group(version, flows.word(slot, LOCAL_HIGH), flows.word(slot, LOCAL_LOW)),
         )  # fmt: skip
         denied = (self.verdicts.outcomes[number] & 3) == 0
         cut = (meta & 3) == 1 and denied
@@ -284,8 +287,8 @@ class Engine:
     def _answer(self, slot: int, out: bool, now: int) -> int:
         """The outcome of a packet from whoever answered what this host sent to a group: the group flow's, in time."""
         flows = self.flows
-        key = flows.word(slot, 4)
-        number = self._group_answer(out, (key >> 16) & 255, flows.word(slot, 0), flows.word(slot, 1), key >> 48, now)
+        key = flows.word(slot, KEY)
+        number = self._group_answer(out, (key >> 16) & 255, flows.word(slot, LOCAL_HIGH), flows.word(slot, LOCAL_LOW), key >> 48, now)
         if number < 0 or number != self.answers[flows.word(slot, FLOW_ID)]:
             return -1
         return (self.verdicts.outcomes[number] & 0x7F) | (number << 8)
@@ -325,7 +328,7 @@ class Engine:
 
     def _unused(self, slot: int) -> bool:
         """True for a flow none of whose packets was judged (a refused first fragment): it counts nowhere."""
-        if self.flows.word(slot, PACKETS) + self.flows.word(slot, PACKETS_REPLY) > 0:
+        if self.flows.packets(slot) + self.flows.replies(slot) > 0:
             return False
         if self.flows.word(slot, OWNER) >> 32:
             self.attributed -= 1
@@ -371,7 +374,7 @@ class Engine:
         if apart and verdict == 0:
             let = self._apart_class(slot)
             reason = (self.verdicts.outcomes[let] >> 2) & 31
-            if apart < flows.word(slot, PACKETS) + flows.word(slot, PACKETS_REPLY):
+            if apart < flows.packets(slot) + flows.replies(slot):
                 return 2, reason, self._mixed_class(slot, number)
             return 1, reason, let
         return verdict, reason, number
@@ -386,7 +389,7 @@ class Engine:
         answered = self.answers.get(self.flows.word(slot, FLOW_ID))
         if answered is not None:
             return answered
-        key = self.flows.word(slot, 4)
+        key = self.flows.word(slot, KEY)
         if (key >> 24) & 255 == ICMPV6:
             kind = (self.flows.extra_word(slot, NAMES) >> 8) & 255
             return self.verdicts.number(essential(DISCOVERY if 133 <= kind <= 137 else LISTENER))
@@ -400,8 +403,8 @@ class Engine:
         owner = flows.word(slot, OWNER)
         number = owner & M32
         subject = owner >> 32
-        replies = flows.word(slot, PACKETS_REPLY)
-        packets = flows.word(slot, PACKETS) + replies
+        replies = flows.replies(slot)
+        packets = flows.packets(slot) + replies
         octets = flows.word(slot, BYTES) + flows.word(slot, BYTES_REPLY)
         if packets == 0:
             return 0  # nothing was judged under this authorisation
@@ -443,8 +446,8 @@ class Engine:
 
     def _count_denied(self, slot: int, packets: int, octets: int) -> int:
         flows = self.flows
-        version = (flows.word(slot, 4) >> 16) & 255
-        self.denied_remotes.add(version, flows.word(slot, 2), flows.word(slot, 3), packets, octets)
+        version = (flows.word(slot, KEY) >> 16) & 255
+        self.denied_remotes.add(version, flows.word(slot, REMOTE_HIGH), flows.word(slot, REMOTE_LOW), packets, octets)
         return 0
 
     def _doubled(self, counts: array[int]) -> array[int]:
@@ -457,7 +460,7 @@ class Engine:
         flows = self.flows
         event = FlowEvent()
         meta = flows.meta(slot)
-        key = flows.word(slot, 4)
+        key = flows.word(slot, KEY)
         owner = flows.word(slot, OWNER)
         protocol = (key >> 24) & 255
         version = (key >> 16) & 255
@@ -470,8 +473,8 @@ class Engine:
         event.protocol = protocol
         event.direction = _DIRECTIONS[(meta & OUTBOUND) != 0]
         event.direction_basis = _BASES[(meta >> 12) & 15]
-        event.local = self._address(version, flows.word(slot, 0), flows.word(slot, 1))
-        event.remote = self._address(version, flows.word(slot, 2), flows.word(slot, 3))
+        event.local = self._address(version, flows.word(slot, LOCAL_HIGH), flows.word(slot, LOCAL_LOW))
+        event.remote = self._address(version, flows.word(slot, REMOTE_HIGH), flows.word(slot, REMOTE_LOW))
         event.local_port = None
         event.remote_port = None
         if protocol in WITH_PORTS:
@@ -498,8 +501,8 @@ class Engine:
             generation = self.adopted.get(event.flow_id, generation)
         event.policy = self.policy_of(generation)
         event.enforcement = self.enforcement
-        event.packets_original = flows.word(slot, PACKETS)
-        event.packets_reply = flows.word(slot, PACKETS_REPLY)
+        event.packets_original = flows.packets(slot)
+        event.packets_reply = flows.replies(slot)
         event.bytes_original = flows.word(slot, BYTES)
         event.bytes_reply = flows.word(slot, BYTES_REPLY)
         event.attempted = None
@@ -529,7 +532,7 @@ class Engine:
 
     def _remote(self, slot: int) -> Address:
         flows = self.flows
-        return self._address((flows.word(slot, 4) >> 16) & 255, flows.word(slot, 2), flows.word(slot, 3))
+        return self._address((flows.word(slot, KEY) >> 16) & 255, flows.word(slot, REMOTE_HIGH), flows.word(slot, REMOTE_LOW))
 
     def _names_of(self, remote: Address, now: int) -> int:
         names = self.names.lookup(remote, now)

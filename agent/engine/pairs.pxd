@@ -12,7 +12,7 @@ cdef class Pairs:
     cdef unsigned int[::1] index
     cdef unsigned long long[::1] words
 
-    @cython.locals(number=cython.Py_ssize_t, found=cython.Py_ssize_t, place=cython.Py_ssize_t, words="unsigned long long[::1]")
+    @cython.locals(number=cython.Py_ssize_t, found=cython.Py_ssize_t)
     cpdef Py_ssize_t number(self, unsigned long long first, unsigned long long second) except -2
     @cython.locals(place=cython.ulonglong, entry=cython.Py_ssize_t, base=cython.Py_ssize_t)
     cpdef Py_ssize_t find(self, unsigned long long first, unsigned long long second) except -2

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 
+from agent.datapath.flows import reserve
 from agent.model.seeds import splitmix64
 
 M64 = 0xFFFFFFFFFFFFFFFF
@@ -30,7 +31,7 @@ class Pairs:
         """Places looked at beyond the first: what chosen words could make many of."""
         self.mask = 0
         self.index = array("I")
-        self.words = array("Q", bytes(2 * 8 * 16))
+        self.words = reserve(2 * max(limit, 1))
         self._rehash(32)
 
     def number(self, first: int, second: int) -> int:
@@ -39,11 +40,6 @@ class Pairs:
         if found >= 0 or self.count >= self.limit:
             return found
         number = self.count
-        if 2 * number >= len(self.words):
-            words = array("Q", bytes(16 * len(self.words)))
-            for place in range(2 * number):
-                words[place] = self.words[place]
-            self.words = words
         if 2 * number > self.mask:
             self._rehash(2 * (self.mask + 1))
             self.find(first, second)  # `vacant` moved
@@ -89,7 +85,7 @@ class Pairs:
         return value >> 32
 
     def _rehash(self, places: int) -> int:
-        self.index = array("I", bytes(4 * places))
+        self.index = array("I", [0]) * places
         self.mask = places - 1
         self.vacant = 0
         for number in range(self.count):

@@ -16,4 +16,3 @@ cdef class Tally:
     cdef list _best(self, Py_ssize_t size, unsigned long long[::1] counts, Py_ssize_t count)
     @cython.locals(known=Pairs, wide=object)
     cdef object _address(self, int version, Py_ssize_t number)
-    cdef object _doubled(self, object counts)

@@ -11,9 +11,9 @@ Knows addresses as words. Must not know what is counted.
 
 from __future__ import annotations
 
-from array import array
 from operator import itemgetter
 
+from agent.datapath.flows import reserve
 from agent.engine.pairs import Pairs
 from agent.model.address import Address
 
@@ -24,8 +24,8 @@ class Tally:
     def __init__(self, seed: int, limit: int) -> None:
         self.known4 = Pairs(seed, limit)
         self.known6 = Pairs(seed, limit)
-        self.counts4 = array("Q", bytes(2 * 8 * 16))
-        self.counts6 = array("Q", bytes(2 * 8 * 16))
+        self.counts4 = reserve(2 * max(limit, 1))
+        self.counts6 = reserve(2 * max(limit, 1))
 
     def add(self, version: int, high: int, low: int, packets: int, octets: int) -> int:
         """Count for an address of 128 bits (IPv4: `high` 0)."""
@@ -33,16 +33,12 @@ class Tally:
             number = self.known4.number(high, low)
             if number < 0:
                 return 0
-            if 2 * number >= len(self.counts4):
-                self.counts4 = self._doubled(self.counts4)
             self.counts4[2 * number] += packets
             self.counts4[2 * number + 1] += octets
         else:
             number = self.known6.number(high, low)
             if number < 0:
                 return 0
-            if 2 * number >= len(self.counts6):
-                self.counts6 = self._doubled(self.counts6)
             self.counts6[2 * number] += packets
             self.counts6[2 * number + 1] += octets
         return 0
@@ -52,11 +48,11 @@ class Tally:
         rows = self._rows(4, self.known4, self.counts4, count) + self._rows(6, self.known6, self.counts6, count)
         return sorted(rows, key=itemgetter(1, 2), reverse=True)[:count]
 
-    def _rows(self, version: int, known: Pairs, counts: array[int], count: int) -> list[tuple[Address, int, int]]:
+    def _rows(self, version: int, known: Pairs, counts: memoryview, count: int) -> list[tuple[Address, int, int]]:
         best = self._best(known.count, counts, count)
         return [(self._address(version, -last), packets, octets) for packets, octets, last in best]
 
-    def _best(self, size: int, counts: array[int], count: int) -> list[tuple[int, int, int]]:
+    def _best(self, size: int, counts: memoryview, count: int) -> list[tuple[int, int, int]]:
         """(packets, bytes, -number) of the `count` highest of `size` counts; one pass, since there may be a million."""
         best: list[tuple[int, int, int]] = []
         full = False
@@ -77,8 +73,3 @@ class Tally:
         known = self.known4 if version == 4 else self.known6
         wide = known.first(number)
         return Address(version, wide << 64 | known.second(number))
-
-    def _doubled(self, counts: array[int]) -> array[int]:
-        grown = array("Q", bytes(16 * len(counts)))
-        memoryview(grown)[: len(counts)] = memoryview(counts)
-        return grown

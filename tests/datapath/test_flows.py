@@ -60,8 +60,20 @@ def add(flows: FlowTable, number: int, now: int = 0, verdict: int = ALLOW, *, ke
     return slot
 
 
+def packet(flows: FlowTable, slot: int, out: bool, length: int, now: int, generation: int, flags: int) -> int:
+    """One packet of the flow in `slot`, by its sight."""
+    words = [
+        flows.word(slot, word)
+        for word in (layout.LOCAL_HIGH, layout.LOCAL_LOW, layout.REMOTE_HIGH, layout.REMOTE_LOW, layout.KEY)
+    ]
+    facts = flows.hash(*words) << 32 | flags << 8 | layout.PLAIN | (layout.OUT if out else 0)
+    outcome = flows.packet(facts, *words, length, now, generation)
+    assert flows.found == slot
+    return outcome
+
+
 def reply(flows: FlowTable, slot: int, now: int) -> None:
-    flows.packet(slot, False, 60, now, 1, ACK)
+    packet(flows, slot, False, 60, now, 1, ACK)
 
 
 # The table as a dictionary ----------------------------------------------------------------------------------------
@@ -143,11 +155,9 @@ def test_packets_count_by_their_way() -> None:
     flows, _ = make_table()
     slot = add(flows, 1)
     for out, size in ((True, 100), (True, 50), (False, 7)):
-        assert flows.packet(slot, out, size, 0, 1, ACK) == ALLOW | 7 << 2
-    counts = [
-        flows.word(slot, word) for word in (layout.PACKETS, layout.PACKETS_REPLY, layout.BYTES, layout.BYTES_REPLY)
-    ]
-    assert counts == [2, 1, 150, 7]
+        assert packet(flows, slot, out, size, 0, 1, ACK) == ALLOW | 7 << 2
+    assert (flows.packets(slot), flows.replies(slot)) == (2, 1)
+    assert (flows.word(slot, layout.BYTES), flows.word(slot, layout.BYTES_REPLY)) == (150, 7)
     assert flows.attempted(slot) == 2
 
 
@@ -155,8 +165,8 @@ def test_an_inbound_flows_replies_are_what_leaves_the_host() -> None:
     flows, _ = make_table()
     slot = add(flows, 1)
     flows.set_direction(slot, False, 0)
-    flows.packet(slot, False, 10, 0, 1, ACK)
-    flows.packet(slot, True, 20, 0, 1, ACK)
+    packet(flows, slot, False, 10, 0, 1, ACK)
+    packet(flows, slot, True, 20, 0, 1, ACK)
     assert (flows.word(slot, layout.BYTES), flows.word(slot, layout.BYTES_REPLY)) == (10, 20)
 
 
@@ -165,7 +175,7 @@ def test_bytes_count_beyond_thirty_two_bits() -> None:
     flows, _ = make_table()
     slot = add(flows, 1)
     for _ in range(3):
-        flows.packet(slot, True, 0xFFFFFFFF, 0, 1, ACK)
+        packet(flows, slot, True, 0xFFFFFFFF, 0, 1, ACK)
     assert flows.word(slot, layout.BYTES) == 3 * 0xFFFFFFFF
 
 
@@ -177,11 +187,28 @@ def test_a_byte_count_reaches_two_to_the_sixty_fourth_minus_one() -> None:
     assert flows.word(slot, layout.BYTES) == 2**64 - 1
 
 
+@pytest.mark.parametrize("out", [True, False])
+def test_packets_count_beyond_thirty_two_bits(out: bool) -> None:
+    """Both counts share a word, and what they have no bits for is counted beside it."""
+    flows, _ = make_table()
+    slot = add(flows, 1)
+    packet(flows, slot, True, 60, 0, 1, ACK)
+    packet(flows, slot, False, 60, 0, 1, ACK)
+    full = 0xFFFFFFFF
+    flows.words[slot * layout.WORDS + layout.PACKETS] = full << 32 | full
+    counts = {True: full, False: full}
+    for _ in range(2):
+        packet(flows, slot, out, 60, 0, 1, ACK)
+        counts[out] += 1
+        assert (flows.packets(slot), flows.replies(slot)) == (counts[True], counts[False])
+    assert flows.attempted(slot) == 1
+
+
 def test_the_attempts_are_those_before_the_first_reply() -> None:
     flows, _ = make_table()
     slot = add(flows, 1, verdict=DENY)
     for out in (True, True, False, True, False):
-        flows.packet(slot, out, 60, 0, 1, ACK)
+        packet(flows, slot, out, 60, 0, 1, ACK)
     assert flows.attempted(slot) == 2
 
 
@@ -190,9 +217,9 @@ def test_a_new_authorisation_counts_from_its_first_packet() -> None:
     slot = add(flows, 1)
     reply(flows, slot, 0)
     flows.restart_counts(slot, 5 * SECOND)
-    assert [flows.word(slot, word) for word in (layout.PACKETS, layout.PACKETS_REPLY)] == [0, 0]
+    assert (flows.packets(slot), flows.replies(slot)) == (0, 0)
     assert flows.word(slot, layout.FIRST_SEEN) == flows.word(slot, layout.AUTHORISED_AT) == 5 * SECOND
-    flows.packet(slot, True, 60, 5 * SECOND, 1, ACK)
+    packet(flows, slot, True, 60, 5 * SECOND, 1, ACK)
     assert flows.attempted(slot) == 1
 
 
@@ -257,7 +284,7 @@ def test_tcp_states_and_how_they_end(packets: list[tuple[bool, int]], state: str
             flows.count(slot, not out, 60, 0)
             flows.tcp_packet(slot, not out, flags)
         else:
-            assert flows.packet(slot, out, 60, 0, 1, flags) >= 0
+            assert packet(flows, slot, out, 60, 0, 1, flags) >= 0
     assert layout.STATE_NAMES[flows.state(slot)] == state
     assert not flows.expired(slot, TIMEOUTS[state])
     assert flows.expired(slot, TIMEOUTS[state] + 1)
@@ -283,12 +310,12 @@ def test_the_fast_way_says_no_to_what_needs_more_thought() -> None:
     flows, _ = make_table()
     slot = add(flows, 1)
     flows.tcp_packet(slot, 0, SYN)
-    assert flows.packet(slot, True, 60, 0, 1, SYN) == -1
-    assert flows.packet(slot, True, 60, 0, 2, ACK) == -1
-    assert flows.packet(slot, True, 60, TIMEOUTS["syn_sent"] + 1, 1, ACK) == -1
+    assert packet(flows, slot, True, 60, 0, 1, SYN) == -1
+    assert packet(flows, slot, True, 60, 0, 2, ACK) == -1
+    assert packet(flows, slot, True, 60, TIMEOUTS["syn_sent"] + 1, 1, ACK) == -1
     flows.set_flag(slot, layout.INSPECT)
-    assert flows.packet(slot, True, 60, 0, 1, ACK) == -1
-    assert flows.word(slot, layout.PACKETS) == flows.word(slot, layout.LAST_SEEN) == 0
+    assert packet(flows, slot, True, 60, 0, 1, ACK) == -1
+    assert flows.packets(slot) == flows.word(slot, layout.LAST_SEEN) == 0
 
 
 def test_a_syn_is_the_flows_own_by_its_initial_sequence_number() -> None:
@@ -296,7 +323,7 @@ def test_a_syn_is_the_flows_own_by_its_initial_sequence_number() -> None:
     slot = add(flows, 1)
     assert not flows.same_opening(slot, 0)  # it began without one
     flows.opened_with(slot, 0xFFFFFFFF)
-    flows.packet(slot, True, 60, 0, 1, ACK)
+    packet(flows, slot, True, 60, 0, 1, ACK)
     reply(flows, slot, 0)
     assert flows.same_opening(slot, 0xFFFFFFFF)
     assert not flows.same_opening(slot, 0)
@@ -306,7 +333,7 @@ def test_a_syn_is_the_flows_own_by_its_initial_sequence_number() -> None:
 def test_time_runs_on_for_the_last_packet_only_forwards() -> None:
     flows, _ = make_table()
     slot = add(flows, 1, now=100 * SECOND)
-    flows.packet(slot, True, 60, 50 * SECOND, 1, ACK)
+    packet(flows, slot, True, 60, 50 * SECOND, 1, ACK)
     assert flows.word(slot, layout.LAST_SEEN) == 100 * SECOND
     assert not flows.expired(slot, 0)
 
@@ -324,7 +351,7 @@ def test_a_udp_flow_lasts_longer_once_it_was_answered() -> None:
     slot = add(flows, 1)
     flows.set_state(slot, layout.UDP_UNREPLIED)
     assert flows.expired(slot, 31 * SECOND)
-    assert flows.packet(slot, False, 60, 0, 1, 0) >= 0
+    assert packet(flows, slot, False, 60, 0, 1, 0) >= 0
     assert not flows.expired(slot, 120 * SECOND)
     assert flows.expired(slot, 120 * SECOND + 1)
 
@@ -384,7 +411,7 @@ def test_of_equals_the_one_idle_for_longest_goes_first() -> None:
     for number in (1, 2, 3):
         add(flows, number, number)
         reply(flows, flows.find(*key(number)), number)
-    flows.packet(flows.find(*key(1)), True, 60, 9, 1, ACK)
+    packet(flows, flows.find(*key(1)), True, 60, 9, 1, ACK)
     assert list(evictions(flows, ended, 3, 10)) == [2, 3, 1]
 
 
@@ -454,7 +481,7 @@ def test_whatever_happens_the_bounds_hold(seed: int) -> None:
         if slot < 0:
             refused += add(flows, number, now, dice.randrange(2), keep=dice.random() < 0.1) < 0
         elif action < 0.4:
-            flows.packet(slot, dice.random() < 0.5, 60, now, 1, dice.choice([0, ACK, FIN | ACK, RST]))
+            packet(flows, slot, dice.random() < 0.5, 60, now, 1, dice.choice([0, ACK, FIN | ACK, RST]))
         elif action < 0.5:
             flows.authorise(slot, dice.randrange(2), 7, 0, 0, 1, dice.random() < 0.1)
         elif action < 0.6:
