@@ -41,10 +41,10 @@ class Scan(Protocol):
     Leaves the window at the scanner's position.
     """
 
-    def __call__(self, scanner: Scanner, window: Window, records: array[int], count: int, /) -> int: ...
+    def __call__(self, scanner: Scanner, window: Window, records: array[int] | memoryview, count: int, /) -> int: ...
 
 
-def scan_window(scanner: Scanner, window: Window, records: array[int], count: int, /) -> int:
+def scan_window(scanner: Scanner, window: Window, records: array[int] | memoryview, count: int, /) -> int:
     """The plain Scan: of what is in the window."""
     count = scanner.scan(window.data, window.at, window.end, records, count)
     window.at = scanner.position
@@ -146,20 +146,30 @@ class CaptureReader:
                 self._declare(scanner.need)
         if count == 0:
             return None
-        big_endian = self._sections is not None and self._sections.big_endian
-        return Batch(window.data, self._records, count, big_endian=big_endian)
+        return Batch(window.data, self._records, count, big_endian=self.big_endian)
 
     def read_with(self, scan: Scan) -> None:
         """Have `scan` find the records from now on; it may read more of the plain file `descriptor` for that."""
         self._scan = scan
 
-    def move_to(self, data: bytearray, records: array[int]) -> None:
-        """Go on in other memory, so that the batches handed out before stay as they are."""
+    def move_to(self, data: memoryview, records: memoryview) -> bool:
+        """Go on in other memory, so that the batches handed out before stay as they are; False if it is too little."""
         window = self._window
-        while len(data) < 2 * (window.end - window.at):
-            data = bytearray(2 * len(data))
-        window.move_to(data)
+        if len(data) < 2 * (window.end - window.at):
+            return False
+        if window.data is not data:
+            window.move_to(data)
+        self.move_records(records)
+        return True
+
+    def move_records(self, records: memoryview) -> None:
+        """Where the next records go."""
         self._records = records
+
+    @property
+    def big_endian(self) -> bool:
+        """Byte order of the packet options that come next."""
+        return self._sections is not None and self._sections.big_endian
 
     @property
     def descriptor(self) -> int | None:

@@ -16,7 +16,7 @@ class Window:
     """Unread bytes are data[at:end]; whoever reads them moves `at`."""
 
     def __init__(self, stream: ByteStream, *, size: int, limit: int) -> None:
-        self.data = bytearray(size)
+        self.data: bytearray | memoryview = bytearray(size)
         self.at = 0
         self.end = 0
         self._stream = stream
@@ -30,13 +30,18 @@ class Window:
         """Where data[position] lies in the stream."""
         return self._origin + position
 
-    def move_to(self, data: bytearray) -> None:
+    def move_to(self, data: bytearray | memoryview) -> None:
         """The unread bytes to the front of `data`, where it goes on; what points into other memory stays valid."""
         left = self.end - self.at
         memoryview(data)[:left] = memoryview(self.data)[self.at : self.end]
         self.moved += left
         self._origin += self.at
         self.data, self.at, self.end = data, 0, left
+
+    def go_on(self, data: bytearray | memoryview, at: int, end: int, passed: int) -> None:
+        """Unread are now data[at:end]; since data[0] was last told of, `passed` bytes of the stream are behind."""
+        self._origin += passed
+        self.data, self.at, self.end = data, at, end
 
     def ensure(self, size: int) -> bool:
         """Fetches bytes until at least `size` (at most the limit) are unread; False if the stream ends before.

@@ -64,7 +64,7 @@ SECOND = 1_000_000_000
 MAX_MACS = 16
 AHEAD = 32
 """Packets looked at ahead of judging the first of them, where nobody looked before."""
-GROUP = 16
+GROUP = 32
 """Packets whose flows are fetched together."""
 
 _KEY = struct.Struct("=B4QIB")

@@ -19,12 +19,16 @@ cdef class Scout:
     @cython.locals(twin=Scout)
     cpdef Scout twin(self)
     cpdef attach(self, object data)
+    cpdef int look(
+        self, unsigned long long[::1] records, Py_ssize_t start, Py_ssize_t end, unsigned long long[::1] sights,
+        Py_ssize_t first,
+    ) except -1 nogil
     @cython.locals(
         at=cython.Py_ssize_t, position=cython.Py_ssize_t, base=cython.Py_ssize_t, bits=cython.ulonglong,
         facts=cython.ulonglong, status=cython.int,
     )
-    cpdef int look(
-        self, unsigned long long[::1] records, Py_ssize_t start, Py_ssize_t end, unsigned long long[::1] sights,
+    cdef int look_at(
+        self, Py_ssize_t origin, unsigned long long[::1] records, Py_ssize_t start, Py_ssize_t end, unsigned long long[::1] sights,
         Py_ssize_t first,
     ) except -1 nogil
     @cython.locals(version=cython.ulonglong, tail=cython.ulonglong, source=cython.int, destination=cython.int)

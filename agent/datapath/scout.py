@@ -72,6 +72,12 @@ class Scout:
 
     def look(self, records: array[int], start: int, end: int, sights: array[int], first: int) -> int:
         """Writes the sights of records `start`..`end`, the first one as number `first`."""
+        return self.look_at(0, records, start, end, sights, first)
+
+    def look_at(
+        self, origin: int, records: array[int], start: int, end: int, sights: array[int], first: int
+    ) -> int:
+        """look() where the records count their places from byte `origin` of the buffer."""
         at = first * SIGHT_WORDS
         for position in range(start, end):
             base = position * RECORD_WORDS
@@ -79,7 +85,7 @@ class Scout:
             sights[at + FACTS] = 0
             sights[at + TIME] = records[base]
             sights[at + LENGTH] = records[base + 2] & M32
-            status = self.header.decode(records[base + 1], records[base + 2] >> 32, bits & 0xFFFF)
+            status = self.header.decode(origin + records[base + 1], records[base + 2] >> 32, bits & 0xFFFF)
             if status == IP and self.header.fragment == 0 and (bits & NO_TIME) == 0:
                 facts = self._orient((bits >> 32) & 3)
                 if facts != 0:

@@ -130,6 +130,8 @@ class Frames:
         """-1 until somebody asks."""
         self.next_batch: Callable[[CaptureReader], Batch | None] = CaptureReader.next_batch
         """How a reader's batches are got."""
+        self.number = 0
+        """Of the capture being read."""
 
     def next(self) -> tuple[int, Batch] | None:
         """The next batch and its capture's number; its data is valid until the next call."""
@@ -179,6 +181,7 @@ class Frames:
                 yield batch.source, batch
             return
         for number, capture in enumerate(self.captures):
+            self.number = number
             reader = self._open = capture.open()
             if reader is None:
                 continue

@@ -21,26 +21,48 @@ cdef extern from *:
         return done;
     }
     static int agent_last_error(void) { return errno; }
+    static void agent_take(PyThread_type_lock lock) { PyThread_acquire_lock(lock, WAIT_LOCK); }
     """
+    ctypedef void *Lock "PyThread_type_lock"
     Py_ssize_t read_file "agent_read_file"(int file, void *target, Py_ssize_t size) noexcept nogil
     int last_error "agent_last_error"() noexcept nogil
+    Lock new_lock "PyThread_allocate_lock"() noexcept nogil
+    void take "agent_take"(Lock lock) noexcept nogil
+    void give "PyThread_release_lock"(Lock lock) noexcept nogil
 
-cdef Py_ssize_t SIGHT_WORDS, PIECE
-cdef int _MORE
+cdef enum:
+    MOST_SLOTS = 8
+
+cdef Py_ssize_t SIGHT_WORDS, RECORD_WORDS, PIECE, SLOTS, SLOT_BYTES, SLOT_PACKETS
+cdef int _MORE, _FULL
 
 
 @cython.final
 cdef class Pump:
-    cdef object source, slot, reader, free, full, used, thread, switch_interval
+    cdef object frames, thread, reader
+    cdef list parts, record_parts, sight_parts, items
     cdef readonly Scout scout
     cdef PcapScanner classic
     cdef PcapngScanner blocks
     cdef unsigned char[::1] data
     cdef unsigned long long[::1] records, sights
-    cdef Py_ssize_t at, end, count, got
+    cdef long long[::1] counts, numbers, orders
+    cdef Py_ssize_t slot, taken, at, end, count, got, passed
     cdef int descriptor, error
-    cdef bint stopping
+    cdef bint stopping, ended, told
+    cdef Lock vacant[MOST_SLOTS]
+    cdef Lock filled[MOST_SLOTS]
 
     cpdef scan(self, object scanner, object window, object records, Py_ssize_t count)
-    @cython.locals(before=cython.Py_ssize_t, stop=cython.int, size=cython.Py_ssize_t, done=cython.Py_ssize_t)
+    @cython.locals(stop=cython.int, room=cython.Py_ssize_t, place=cython.Py_ssize_t, size=cython.Py_ssize_t, done=cython.Py_ssize_t)
     cdef int _fill(self, bint classic) except -1
+    @cython.locals(before=cython.Py_ssize_t, base=cython.Py_ssize_t, first=cython.Py_ssize_t, stop=cython.int, data="unsigned char[::1]", records="unsigned long long[::1]")
+    cdef int _scan_piece(self, bint classic) except -1 nogil
+    @cython.locals(full=cython.Py_ssize_t, following=cython.Py_ssize_t, left=cython.Py_ssize_t, offset=cython.Py_ssize_t)
+    cdef int _next_slot(self) except -1 nogil
+    @cython.locals(slot=cython.int)
+    cdef _make_locks(self)
+    cdef _await_vacant(self, int slot)
+    cdef _hand_over(self, int slot)
+    cdef _await_filled(self, int slot)
+    cdef _give_back(self, int slot)

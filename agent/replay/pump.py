@@ -3,19 +3,20 @@
 Knows buffers and their order. Never: what becomes of a packet. What it does depends on nothing that judging changes
 (datapath/scout.py), and the batches come out in the order they went in, so no output depends on it.
 
-The thread works without the interpreter's lock where it matters: for a plain file it reads a piece that fits the
-second-level cache, finds its records and looks at the packets, over and over until a slot is full, in one call.
-Memory: SLOTS slots of 6 MB.
+Of a plain file the thread reads a piece that fits the second-level cache, finds its records and looks at the packets,
+again and again until a slot is full, goes on in the next slot, and needs the interpreter's lock for none of that: only
+for what a file declares, and at its ends. Slots change hands by a pair of locks each, `vacant` and `filled`. Batches
+that come another way (compressed files, merged ones) take a place in the same order. Memory: SLOTS slots of 3.5 MB.
+
+Compiled only: without the C types of pump.pxd nothing here would be faster, and replay/run.py does not ask for it.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from array import array
-from collections.abc import Callable
-from queue import SimpleQueue
+from typing import Any
 
 try:
     import cython  # resolved when this module is compiled, where the lock has a meaning
@@ -23,177 +24,191 @@ except ModuleNotFoundError:
     from agent.model import uncompiled as cython
 
 from agent.capture.batch import RECORD_WORDS, Batch
-from agent.capture.reader import CaptureReader, Scanner
+from agent.capture.reader import CaptureReader, Scanner, scan_window
 from agent.capture.scan import PcapngScanner, PcapScanner
 from agent.capture.window import Window
 from agent.datapath.layout import SIGHT_WORDS
 from agent.datapath.scout import Scout
+from agent.replay.frames import Frames
 
-SLOTS = 3
-SLOT_BYTES = 4 << 20
-SLOT_PACKETS = 20_480
+SLOTS = 4
+SLOT_BYTES = 2 << 20
+SLOT_PACKETS = 10_240
 PIECE = 256 << 10
 """Bytes read at a time: records and sights of them fit the second-level cache beside them."""
-SWITCH_INTERVAL = 0.0001
-"""Seconds after which the judging thread hands over the interpreter's lock, which this one needs once per slot."""
 
-_MORE = 0
-
-
-class Slot:
-    """Memory of one batch."""
-
-    def __init__(self) -> None:
-        self.data = bytearray(SLOT_BYTES)
-        self.records = array("Q", bytes(8 * RECORD_WORDS * SLOT_PACKETS))
-        self.sights = array("Q", bytes(8 * SIGHT_WORDS * SLOT_PACKETS))
+_MORE, _FULL = 0, 1
 
 
 class Pump:
-    """One thread reading ahead of one consumer."""
+    """One thread reading ahead of one consumer. `frames` belongs to the thread once it runs, as does `scout`."""
 
-    def __init__(self, source: Callable[[], tuple[int, Batch] | None], scout: Scout) -> None:
-        """`source` gives numbered batches and is called in the other thread only, which also owns `scout`."""
-        self.source = source
+    def __init__(self, frames: Frames, scout: Scout) -> None:
+        self.frames = frames
         self.scout = scout
+        self.thread = threading.Thread(target=self.run, name="capture-reader", daemon=True)
+        # One array each; slot number n has the n-th part. Views of the parts, for who holds the interpreter's lock.
+        self.data = bytearray(SLOTS * SLOT_BYTES)
+        self.records = array("Q", [0]) * (SLOTS * SLOT_PACKETS * RECORD_WORDS)
+        self.sights = array("Q", [0]) * (SLOTS * SLOT_PACKETS * SIGHT_WORDS)
+        self.parts = [memoryview(self.data)[n * SLOT_BYTES : (n + 1) * SLOT_BYTES] for n in range(SLOTS)]
+        self.record_parts = _parts(self.records, SLOT_PACKETS * RECORD_WORDS)
+        self.sight_parts = _parts(self.sights, SLOT_PACKETS * SIGHT_WORDS)
+        self.items: list[Any] = [None] * SLOTS
+        """What a slot holds if it is no batch of its own: another batch, an error, or END."""
+        self.counts = array("q", [0]) * SLOTS
+        self.numbers = array("q", [0]) * SLOTS
+        self.orders = array("q", [0]) * SLOTS
+        self.slot = 0
+        """The thread's."""
+        self.taken = -1
+        """The consumer's, -1 at first."""
+        self.ended = False
+        self.stopping = False
+        # Of the plain file being read.
         self.classic: PcapScanner | None = None
         self.blocks: PcapngScanner | None = None
-        self.data = bytearray()
-        self.records = array("Q")
-        self.sights = array("Q")
+        self.reader: CaptureReader | None = None
+        self.descriptor = -1
         self.at = 0
         self.end = 0
         self.count = 0
-        self.descriptor = -1
         self.got = 0
+        self.passed = 0
+        """Bytes that were behind when a slot was left."""
         self.error = 0
-        self.slot: Slot | None = None
-        """Being filled."""
-        self.reader: CaptureReader | None = None
-        self.free: SimpleQueue[Slot] = SimpleQueue()
-        self.full: SimpleQueue[tuple[int, Batch, Slot] | BaseException | None] = SimpleQueue()
-        self.used: Slot | None = None
-        """Of the batch the consumer has."""
-        self.stopping = False
-        self.switch_interval = sys.getswitchinterval()
-        self.thread = threading.Thread(target=self.run, name="capture-reader", daemon=True)
-        for _ in range(SLOTS):
-            self.free.put(Slot())
+        self.told = False
+        self._make_locks()
 
     # The consumer's side ------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        sys.setswitchinterval(SWITCH_INTERVAL)
         self.thread.start()
 
     def next(self) -> tuple[int, Batch] | None:
-        """The next batch with its sights; None at the end. What the one before pointed to is void."""
-        if self.used is not None:
-            self.free.put(self.used)
-            self.used = None
-        item = self.full.get()
+        """The next batch with its sights and its capture's number; None at the end. The one before is void."""
+        if self.ended:
+            return None
+        if self.taken >= 0:
+            self._give_back(self.taken)
+        self.taken = (self.taken + 1) % SLOTS
+        self._await_filled(self.taken)
+        item = self.items[self.taken]
+        if item is None:
+            batch = Batch(
+                self.parts[self.taken],
+                self.record_parts[self.taken],
+                self.counts[self.taken],
+                big_endian=self.orders[self.taken] != 0,
+            )
+            batch.sights = self.sight_parts[self.taken]
+            return self.numbers[self.taken], batch
+        self.items[self.taken] = None
+        if isinstance(item, tuple):
+            return item
+        self.ended = True
+        self.thread.join()
         if isinstance(item, BaseException):
             raise item
-        if item is None:
-            return None
-        number, batch, self.used = item
-        return number, batch
+        return None
+
+    def read_since(self) -> int:
+        """Bytes read that the reader has not been told of yet."""
+        return self.got
 
     def stop(self) -> None:
-        """Ends the thread; nothing more is read."""
+        """Ends the thread; what it had read ahead is forgotten."""
         self.stopping = True
-        if self.used is not None:
-            self.free.put(self.used)
-            self.used = None
-        if self.thread.ident is not None:
-            while self.thread.is_alive():
-                self.free.put(Slot.__new__(Slot))  # whatever it waits for, it wakes and sees `stopping`
-                self.thread.join(0.05)
-        sys.setswitchinterval(self.switch_interval)
+        while not self.ended:
+            try:
+                self.next()
+            except BaseException:  # noqa: BLE001 - who stops does not want to know
+                self.ended = True
 
     # The thread's side --------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Fills slots until the source ends."""
+        """Fills slots until the captures end."""
+        last: object = END
         try:
-            while not self.stopping:
-                self.slot = self.free.get()
-                if self.stopping:
-                    return
-                item = self.source()
-                if item is None:
-                    self.full.put(None)
-                    return
+            self._await_vacant(self.slot)
+            self.frames.next_batch = self.next_batch
+            while not self.stopping and (item := self.frames.next()) is not None:
                 number, batch = item
                 if batch.sights is None:
-                    batch = self.looked_at(batch)
-                self.full.put((number, batch, self.slot))
+                    self._publish((number, self.looked_at(batch)), 0)
+                else:
+                    self._publish(None, batch.count)
         except BaseException as error:  # noqa: BLE001 - raised again where it belongs, in the consumer
-            self.full.put(error)
+            last = error
+        self.items[self.slot] = last
+        self._hand_over(self.slot)
 
     def looked_at(self, batch: Batch) -> Batch:
         """A batch that came another way, in memory of its own and with its sights."""
         own = batch.copy()
-        own.sights = array("Q", bytes(8 * SIGHT_WORDS * batch.count))
+        own.sights = array("Q", [0]) * (SIGHT_WORDS * batch.count)
         self.scout.attach(own.data)
         self.scout.look(own.records, 0, own.count, own.sights, 0)
         return own
 
     def next_batch(self, reader: CaptureReader) -> Batch | None:
-        """What `reader.next_batch()` gives, found in the slot at hand if it is a plain file."""
+        """What is left of `reader.next_batch()` once whole slots were handed over: the last packets before an event."""
         descriptor = reader.descriptor
-        if descriptor is None or self.slot is None:
+        if descriptor is None:
             return reader.next_batch()
-        slot = self.slot
         if self.reader is not reader:
             self.reader = reader
+            self.told = False
             reader.read_with(self.scan)
         self.descriptor = descriptor
-        reader.move_to(slot.data, slot.records)
+        if not reader.move_to(self.parts[self.slot], self.record_parts[self.slot]):
+            return reader.next_batch()  # what is unread is longer than a slot
         batch = reader.next_batch()
-        if batch is not None:
-            slot.data = batch.data if isinstance(batch.data, bytearray) else slot.data
-            batch.sights = slot.sights
+        if batch is not None and batch.data is self.parts[self.slot]:
+            batch.sights = self.sight_parts[self.slot]
         return batch
 
-    def scan(self, scanner: Scanner, window: Window, records: array[int], count: int) -> int:
-        """A Scan of a CaptureReader: reads as much as the slot holds, and looks at the packets."""
-        assert self.slot is not None
+    def scan(self, scanner: Scanner, window: Window, records: array[int] | memoryview, count: int) -> int:
+        """A Scan of a CaptureReader: fills slot after slot until something else than packets comes."""
+        if window.data is not self.parts[self.slot]:
+            return scan_window(scanner, window, records, count)  # a block longer than a slot has memory of its own
         assert self.reader is not None
         self.classic = scanner if isinstance(scanner, PcapScanner) else None
         self.blocks = scanner if isinstance(scanner, PcapngScanner) else None
-        self.data, self.records, self.sights = window.data, records, self.slot.sights
-        self.scout.attach(window.data)
         self.at, self.end, self.count = window.at, window.end, count
-        self.got = self.error = 0
+        self.numbers[self.slot] = self.frames.number
+        self.orders[self.slot] = 1 if self.reader.big_endian else 0
+        self.got = self.passed = self.error = 0
+        self.scout.attach(self.data)
         self._fill(self.classic is not None)
-        self.data = bytearray()  # a buffer that somebody looks at cannot grow
-        window.at, window.end = self.at, self.end
         self.reader.count_read(self.got)
+        self.got = 0
+        window.go_on(self.parts[self.slot], self.at, self.end, self.passed)
+        self.reader.move_records(self.record_parts[self.slot])
         if self.error:
             raise OSError(self.error, os.strerror(self.error))
         return self.count
 
     def _fill(self, classic: bool) -> int:
-        """Scan, look, read the next piece, until there is no room for it or something else than packets comes."""
-        # One scanner is there, `classic` says which: no assertions where the lock is not held.
+        """Read, scan, look; the next slot when one is full. Back at an event, an error or the end of the file."""
         with cython.nogil:
             while True:
-                before = self.count
-                if classic:
-                    self.count = self.classic.scan(self.data, self.at, self.end, self.records, self.count)  # type: ignore[union-attr]
-                    self.at = self.classic.position  # type: ignore[union-attr]
-                    stop = self.classic.stop  # type: ignore[union-attr]
-                else:
-                    self.count = self.blocks.scan(self.data, self.at, self.end, self.records, self.count)  # type: ignore[union-attr]
-                    self.at = self.blocks.position  # type: ignore[union-attr]
-                    stop = self.blocks.stop  # type: ignore[union-attr]
-                if self.count > before:
-                    self.scout.look(self.records, before, self.count, self.sights, before)
-                if stop != _MORE or self.end == len(self.data):
+                stop = self._scan_piece(classic)
+                room = SLOT_BYTES - self.end
+                if not classic and not self.told and self.blocks.undeclared > 0:  # type: ignore[union-attr]
+                    self.told = True  # the reader notes where the first one stands
                     break
-                size = min(len(self.data) - self.end, PIECE)
-                done = read_file(self.descriptor, cython.address(self.data[self.end]), size)  # type: ignore[name-defined]  # noqa: F821 - pump.pxd
+                if stop == _FULL or (stop == _MORE and room == 0 and self.count > 0):
+                    if self.stopping:
+                        break
+                    self._next_slot()
+                    continue
+                if stop != _MORE or room == 0:
+                    break
+                place = self.slot * SLOT_BYTES + self.end
+                size = min(room, PIECE)
+                done = read_file(self.descriptor, cython.address(self.data[place]), size)  # type: ignore[name-defined]  # noqa: F821 - pump.pxd
                 if done < 0:
                     self.error = last_error()  # type: ignore[name-defined]  # noqa: F821 - pump.pxd
                 if done <= 0:
@@ -201,3 +216,81 @@ class Pump:
                 self.end += done
                 self.got += done
         return 0
+
+    def _scan_piece(self, classic: bool) -> int:
+        """Records and sights of the unread bytes in the slot; why the scanner came back."""
+        before = self.count
+        base = self.slot * SLOT_BYTES
+        first = self.slot * SLOT_PACKETS
+        data = self.data[base : base + SLOT_BYTES]
+        records = self.records[first * RECORD_WORDS : (first + SLOT_PACKETS) * RECORD_WORDS]
+        # One scanner is there, `classic` says which.
+        if classic:
+            self.count = self.classic.scan(data, self.at, self.end, records, before)  # type: ignore[union-attr]
+            self.at = self.classic.position  # type: ignore[union-attr]
+            stop = self.classic.stop  # type: ignore[union-attr]
+        else:
+            self.count = self.blocks.scan(data, self.at, self.end, records, before)  # type: ignore[union-attr]
+            self.at = self.blocks.position  # type: ignore[union-attr]
+            stop = self.blocks.stop  # type: ignore[union-attr]
+        if self.count > before:
+            self.scout.look_at(base, records, before, self.count, self.sights, first + before)
+        return stop
+
+    def _next_slot(self) -> int:
+        """Hands the full slot over and goes on in the next, with the bytes that are not used up."""
+        full = self.slot
+        following = full + 1 if full + 1 < SLOTS else 0
+        self.counts[full] = self.count
+        self.numbers[following] = self.numbers[full]
+        self.orders[following] = self.orders[full]
+        take(self.vacant[following])  # type: ignore[name-defined]  # noqa: F821 - pump.pxd
+        left = self.end - self.at
+        for offset in range(left):
+            self.data[following * SLOT_BYTES + offset] = self.data[full * SLOT_BYTES + self.at + offset]
+        self.passed += self.at
+        self.at = 0
+        self.end = left
+        self.count = 0
+        self.slot = following
+        give(self.filled[full])  # type: ignore[name-defined]  # noqa: F821 - pump.pxd
+        return 0
+
+    def _publish(self, item: tuple[int, Batch] | None, count: int) -> None:
+        """Hands the slot over, with `item` or `count` packets of its own, and waits for the next."""
+        self.items[self.slot] = item
+        self.counts[self.slot] = count
+        full, self.slot = self.slot, (self.slot + 1) % SLOTS
+        if item is None and self.reader is not None:
+            self.numbers[self.slot] = self.frames.number
+        self._hand_over(full)
+        self._await_vacant(self.slot)
+
+    # Locks: `vacant` is free while nobody uses a slot, `filled` while it waits for the consumer -------------------
+
+    def _make_locks(self) -> None:
+        for slot in range(SLOTS):
+            self.vacant[slot] = new_lock()  # type: ignore[attr-defined, name-defined]  # noqa: F821 - pump.pxd
+            self.filled[slot] = new_lock()  # type: ignore[attr-defined, name-defined]  # noqa: F821
+            take(self.filled[slot])  # type: ignore[attr-defined, name-defined]  # noqa: F821
+
+    def _await_vacant(self, slot: int) -> None:
+        with cython.nogil:
+            take(self.vacant[slot])  # type: ignore[attr-defined, name-defined]  # noqa: F821 - pump.pxd
+
+    def _hand_over(self, slot: int) -> None:
+        give(self.filled[slot])  # type: ignore[attr-defined, name-defined]  # noqa: F821 - pump.pxd
+
+    def _await_filled(self, slot: int) -> None:
+        with cython.nogil:
+            take(self.filled[slot])  # type: ignore[attr-defined, name-defined]  # noqa: F821 - pump.pxd
+
+    def _give_back(self, slot: int) -> None:
+        give(self.vacant[slot])  # type: ignore[attr-defined, name-defined]  # noqa: F821 - pump.pxd
+
+
+END = "end"
+
+
+def _parts(words: array[int], size: int) -> list[memoryview]:
+    return [memoryview(words)[n * size : (n + 1) * size] for n in range(SLOTS)]

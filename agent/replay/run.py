@@ -218,8 +218,7 @@ class _Run:
             return
         from agent.replay.pump import Pump  # only large captures need it
 
-        self.pump = Pump(self.frames.next, tracks[0].path.scout.twin())
-        self.frames.next_batch = self.pump.next_batch
+        self.pump = Pump(self.frames, tracks[0].path.scout.twin())
         self.pump.start()
 
     # Packets --------------------------------------------------------------------------------------------------------
@@ -247,6 +246,8 @@ class _Run:
             self._note_capture(self.rows[number], tracks[0], before)
             if self.progress is not None:
                 read, total = self.frames.progress()
+                if self.pump is not None and total is not None:
+                    read = min(read + self.pump.read_since(), total)
                 packets, path = tracks[0].packets(), self.rows[number].path
                 self.progress(Progress(bytes_read=read, bytes_total=total, packets=packets, path=path))
 

@@ -21,8 +21,6 @@ from agent.sinks.split import SplitWriter
 from agent.sinks.summary import CaptureRow, PolicyRow, SummaryInputs, build_summary
 
 FOREVER = 0xFFFFFFFFFFFFFFFF
-CHUNK = 2048
-"""Packets judged in one call: between two, the interpreter's lock can go to the thread that reads ahead."""
 FOREIGN_SHARE = 0.05
 """More foreign packets than this part are a warning: the local addresses may be wrong."""
 
@@ -99,13 +97,7 @@ class Track:
         """The first packet not judged, because something happens before it; else `end`."""
         if batch.sights is None:
             return self.path.process(batch.records, start, end)
-        while start < end:
-            upto = min(end, start + CHUNK)
-            done = self.path.judge(batch.records, start, upto, batch.sights, start)
-            if done < upto:
-                return done
-            start = done
-        return end
+        return self.path.judge(batch.records, start, end, batch.sights, start)
 
     def _write_packets(self, batch: Batch, start: int, end: int) -> None:
         assert self.split is not None
