@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from agent.model.address import Address
 
@@ -25,6 +26,10 @@ DIRECTION_SHIFT = 32
 NO_TIME = 1 << 34
 """The packet has no time of its own; its TIME is the one last seen in the file."""
 
+
+Memory = bytes | bytearray | memoryview
+Words: TypeAlias = "array[int] | memoryview"
+"""64-bit words: an array of them or a part of one."""
 
 UNKNOWN, INBOUND, OUTBOUND = 0, 1, 2
 """Direction flags, as pcapng has them."""
@@ -47,9 +52,7 @@ class Batch:
 
     __slots__ = ("big_endian", "count", "data", "records", "sights", "source")
 
-    def __init__(
-        self, data: bytes | bytearray, records: array[int], count: int, *, big_endian: bool = False, source: int = 0
-    ) -> None:
+    def __init__(self, data: Memory, records: Words, count: int, *, big_endian: bool = False, source: int = 0) -> None:
         self.data = data
         self.records = records
         """Flat, RECORD_WORDS each; only the first `count` records mean anything."""
@@ -58,12 +61,13 @@ class Batch:
         """Byte order of the packet options."""
         self.source = source
         """Number of the reader it comes from, where several are merged."""
-        self.sights: array[int] | None = None
+        self.sights: Words | None = None
         """What was seen of the packets ahead of judging them, if somebody looked (datapath/scout.py)."""
 
     def copy(self) -> Batch:
         """The same packets in memory of their own: at most twice what they take, wherever in the buffer they lie."""
-        words = self.records[: self.count * RECORD_WORDS]
+        words = array("Q")
+        words.frombytes(memoryview(self.records)[: self.count * RECORD_WORDS].cast("B"))
         start = end = 0
         if self.count:
             last = len(words) - RECORD_WORDS

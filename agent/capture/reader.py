@@ -17,7 +17,7 @@ from array import array
 from typing import Protocol
 
 from agent.capture import blocks, scan
-from agent.capture.batch import RECORD_WORDS, Batch, Interface
+from agent.capture.batch import RECORD_WORDS, Batch, Interface, Words
 from agent.capture.sections import Sections
 from agent.capture.streams import CountedFile, PlainStream, open_stream
 from agent.capture.variants import evidence, record_header_size
@@ -41,10 +41,10 @@ class Scan(Protocol):
     Leaves the window at the scanner's position.
     """
 
-    def __call__(self, scanner: Scanner, window: Window, records: array[int] | memoryview, count: int, /) -> int: ...
+    def __call__(self, scanner: Scanner, window: Window, records: Words, count: int, /) -> int: ...
 
 
-def scan_window(scanner: Scanner, window: Window, records: array[int] | memoryview, count: int, /) -> int:
+def scan_window(scanner: Scanner, window: Window, records: Words, count: int, /) -> int:
     """The plain Scan: of what is in the window."""
     count = scanner.scan(window.data, window.at, window.end, records, count)
     window.at = scanner.position
@@ -162,7 +162,7 @@ class CaptureReader:
         self.move_records(records)
         return True
 
-    def move_records(self, records: memoryview) -> None:
+    def move_records(self, records: Words) -> None:
         """Where the next records go."""
         self._records = records
 
@@ -181,7 +181,7 @@ class CaptureReader:
         """So many bytes were read from `descriptor`."""
         self._file.bytes_read += size
 
-    def _room(self, buffer: int) -> tuple[Window, array[int]]:
+    def _room(self, buffer: int) -> tuple[Window, Words]:
         """The buffer and the record words; little of both for a small file, whose start-up they would dominate."""
         total = self._file.bytes_total if isinstance(self._stream, PlainStream) else None
         size = buffer if total is None else max(_SMALL_BUFFER, min(buffer, total))

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from array import array
 
+from agent.capture.batch import Memory, Words
+
 # Why scan() came back: it needs more bytes, the array is full, a block for blocks.py stands at `position`, or a lie.
 MORE, FULL, SECTION, INTERFACE, BAD = range(5)
 
@@ -101,7 +103,7 @@ class PcapScanner:
         """What was wrong, where `stop` is BAD."""
         return _FAULTS[self.wrong].format(self.claimed, self.allowed)
 
-    def scan(self, data: bytes | bytearray, at: int, end: int, records: array[int], count: int) -> int:
+    def scan(self, data: Memory, at: int, end: int, records: Words, count: int) -> int:
         """Writes the records of data[at:end] behind the first `count` of `records`; returns the new count.
 
         Sets `stop`, `position` (the first byte not used), `need` (bytes known to belong to what stands there) and,
@@ -160,8 +162,8 @@ class PcapngScanner:
         self.declared = 0
         """Interfaces of the section so far."""
         self.table = array("Q", bytes(8 * _ROW * 16))
-        self.data: bytes | bytearray = b""
-        self.records = array("Q")
+        self.data: Memory = b""
+        self.records: Words = array("Q")
         self.count = 0
         self.kind = 0
         self.last_time = 0
@@ -215,7 +217,7 @@ class PcapngScanner:
         self.table[row + _BACK] = max(-offset, 0)
         self.declared += 1
 
-    def scan(self, data: bytes | bytearray, at: int, end: int, records: array[int], count: int) -> int:
+    def scan(self, data: Memory, at: int, end: int, records: Words, count: int) -> int:
         """As PcapScanner.scan. At SECTION and INTERFACE the whole block of `need` bytes stands at `position`."""
         room = len(records) // _WORDS
         if at < 0 or count < 0 or end > len(data):

@@ -17,6 +17,7 @@ import struct
 from array import array
 from typing import Protocol
 
+from agent.capture.batch import Words
 from agent.datapath.flows import FlowTable
 from agent.datapath.fragments import Datagram, FragmentTable, Key
 from agent.datapath.headers import Header
@@ -165,7 +166,7 @@ class Datapath:
 
     # Packets ------------------------------------------------------------------------------------------------
 
-    def process(self, records: array[int], start: int, count: int) -> int:
+    def process(self, records: Words, start: int, count: int) -> int:
         """Judge records `start`..`count`. Returns the first one not judged: the one at or after `stop_at`, or `count`.
 
         A few packets are looked at ahead of being judged, so that their cache misses overlap instead of queueing.
@@ -180,7 +181,7 @@ class Datapath:
             position = end
         return count
 
-    def judge(self, records: array[int], start: int, end: int, sights: array[int], first: int) -> int:
+    def judge(self, records: Words, start: int, end: int, sights: Words, first: int) -> int:
         """process() for packets already looked at: the sight of record `start` is number `first` of `sights`."""
         flows = self.flows
         seen = first
@@ -252,7 +253,7 @@ class Datapath:
             )
         return 0
 
-    def _packet(self, records: array[int], position: int, length: int) -> int:
+    def _packet(self, records: Words, position: int, length: int) -> int:
         """The outcome of a packet that needs more than counting: verdict | reason << 2."""
         header = self.header
         base = position * RECORD_WORDS

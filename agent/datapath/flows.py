@@ -25,6 +25,7 @@ try:
 except ModuleNotFoundError:
     from agent.model import uncompiled as cython
 
+from agent.capture.batch import Words
 from agent.datapath.layout import (
     APART_BYTES,
     APART_PACKETS,
@@ -231,7 +232,8 @@ class FlowTable:
                     and (
                         (key >> 16) & 0xFF == 4
                         or (
-                            self.words[base + REMOTE_HIGH] == remote_high and self.words[base + LOCAL_HIGH] == local_high
+                            self.words[base + REMOTE_HIGH] == remote_high
+                            and self.words[base + LOCAL_HIGH] == local_high
                         )
                     )
                 ):
@@ -239,7 +241,7 @@ class FlowTable:
             self.steps += 1
             place = (place + 1) & self.mask
 
-    def seek(self, sights: array[int], first: int, last: int) -> int:
+    def seek(self, sights: Words, first: int, last: int) -> int:
         """Have the places of sights `first`..`last` in the index on their way to the cache; nothing waits for them."""
         if cython.compiled:
             for number in range(first, last):
@@ -247,7 +249,7 @@ class FlowTable:
                 prefetch(cython.address(self.index[tag & self.mask]))  # type: ignore[name-defined]  # noqa: F821 - flows.pxd
         return 0
 
-    def fetch(self, sights: array[int], first: int, last: int) -> int:
+    def fetch(self, sights: Words, first: int, last: int) -> int:
         """Likewise the flows of sights whose places seek() asked for some time ago."""
         if cython.compiled:
             for number in range(first, last):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from array import array
 
+from agent.capture.batch import Words
 from agent.datapath.flows import FlowTable
 from agent.datapath.headers import Header
 from agent.datapath.layout import FACTS, LENGTH, M32, M64, OUT, PLAIN, SIGHT_WORDS, TIME
@@ -70,13 +71,11 @@ class Scout:
         """The buffer the next records point into."""
         self.header.attach(data)
 
-    def look(self, records: array[int], start: int, end: int, sights: array[int], first: int) -> int:
+    def look(self, records: Words, start: int, end: int, sights: Words, first: int) -> int:
         """Writes the sights of records `start`..`end`, the first one as number `first`."""
         return self.look_at(0, records, start, end, sights, first)
 
-    def look_at(
-        self, origin: int, records: array[int], start: int, end: int, sights: array[int], first: int
-    ) -> int:
+    def look_at(self, origin: int, records: Words, start: int, end: int, sights: Words, first: int) -> int:
         """look() where the records count their places from byte `origin` of the buffer."""
         at = first * SIGHT_WORDS
         for position in range(start, end):

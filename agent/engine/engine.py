@@ -239,7 +239,8 @@ class Engine:
         names = flows.extra_word(slot, NAMES) >> 32
         number = self.verdicts.of_flow(
             (meta & OUTBOUND) != 0, (meta >> 12) & 15 < GUESSES or self.trust_guesses, protocol, version,
-            flows.word(slot, REMOTE_HIGH), flows.word(slot, REMOTE_LOW), 0 if icmp else key >> 48, 0 if icmp else (key >> 32) & 0xFFFF,
+            flows.word(slot, REMOTE_HIGH), flows.word(slot, REMOTE_LOW),
+            0 if icmp else key >> 48, 0 if icmp else (key >> 32) & 0xFFFF,
             (flows.extra_word(slot, NAMES) >> 8) & 255 if icmp else -1, subject, names, (meta & LOOPBACK) != 0,
             self.datapath.group(version, flows.word(slot, LOCAL_HIGH), flows.word(slot, LOCAL_LOW)),
         )  # fmt: skip
@@ -288,7 +289,9 @@ class Engine:
         """The outcome of a packet from whoever answered what this host sent to a group: the group flow's, in time."""
         flows = self.flows
         key = flows.word(slot, KEY)
-        number = self._group_answer(out, (key >> 16) & 255, flows.word(slot, LOCAL_HIGH), flows.word(slot, LOCAL_LOW), key >> 48, now)
+        number = self._group_answer(
+            out, (key >> 16) & 255, flows.word(slot, LOCAL_HIGH), flows.word(slot, LOCAL_LOW), key >> 48, now
+        )
         if number < 0 or number != self.answers[flows.word(slot, FLOW_ID)]:
             return -1
         return (self.verdicts.outcomes[number] & 0x7F) | (number << 8)
@@ -532,7 +535,9 @@ class Engine:
 
     def _remote(self, slot: int) -> Address:
         flows = self.flows
-        return self._address((flows.word(slot, KEY) >> 16) & 255, flows.word(slot, REMOTE_HIGH), flows.word(slot, REMOTE_LOW))
+        return self._address(
+            (flows.word(slot, KEY) >> 16) & 255, flows.word(slot, REMOTE_HIGH), flows.word(slot, REMOTE_LOW)
+        )
 
     def _names_of(self, remote: Address, now: int) -> int:
         names = self.names.lookup(remote, now)

@@ -23,7 +23,7 @@ try:
 except ModuleNotFoundError:
     from agent.model import uncompiled as cython
 
-from agent.capture.batch import RECORD_WORDS, Batch
+from agent.capture.batch import RECORD_WORDS, Batch, Words
 from agent.capture.reader import CaptureReader, Scanner, scan_window
 from agent.capture.scan import PcapngScanner, PcapScanner
 from agent.capture.window import Window
@@ -169,7 +169,7 @@ class Pump:
             batch.sights = self.sight_parts[self.slot]
         return batch
 
-    def scan(self, scanner: Scanner, window: Window, records: array[int] | memoryview, count: int) -> int:
+    def scan(self, scanner: Scanner, window: Window, records: Words, count: int) -> int:
         """A Scan of a CaptureReader: fills slot after slot until something else than packets comes."""
         if window.data is not self.parts[self.slot]:
             return scan_window(scanner, window, records, count)  # a block longer than a slot has memory of its own
@@ -242,9 +242,10 @@ class Pump:
         full = self.slot
         following = full + 1 if full + 1 < SLOTS else 0
         self.counts[full] = self.count
+        take(self.vacant[following])  # type: ignore[attr-defined, name-defined]  # noqa: F821 - pump.pxd
+        # Only now: until then the consumer may read what is noted there.
         self.numbers[following] = self.numbers[full]
         self.orders[following] = self.orders[full]
-        take(self.vacant[following])  # type: ignore[name-defined]  # noqa: F821 - pump.pxd
         left = self.end - self.at
         for offset in range(left):
             self.data[following * SLOT_BYTES + offset] = self.data[full * SLOT_BYTES + self.at + offset]
@@ -253,7 +254,7 @@ class Pump:
         self.end = left
         self.count = 0
         self.slot = following
-        give(self.filled[full])  # type: ignore[name-defined]  # noqa: F821 - pump.pxd
+        give(self.filled[full])  # type: ignore[attr-defined, name-defined]  # noqa: F821 - pump.pxd
         return 0
 
     def _publish(self, item: tuple[int, Batch] | None, count: int) -> None:
@@ -261,8 +262,6 @@ class Pump:
         self.items[self.slot] = item
         self.counts[self.slot] = count
         full, self.slot = self.slot, (self.slot + 1) % SLOTS
-        if item is None and self.reader is not None:
-            self.numbers[self.slot] = self.frames.number
         self._hand_over(full)
         self._await_vacant(self.slot)
 

@@ -39,8 +39,8 @@ FOREVER = 0xFFFFFFFFFFFFFFFF
 RECORD_WORDS = 5
 LONGEST_WAIT = 86_400.0
 """Seconds a packet is waited for: a capture can claim any time, and no timer takes them all."""
-WORTH_A_THREAD = 8 << 20
-"""Bytes of captures from which on a second thread reads them."""
+WORTH_A_THREAD = 4 << 20
+"""Bytes per capture from which on a second thread reads them."""
 PACING_STEP = 0.001
 """Seconds a paced packet may be early."""
 
@@ -213,8 +213,10 @@ class _Run:
     def _read_ahead(self, tracks: list[Track]) -> None:
         """Leave reading to a second thread where that is worth one: compiled, two cores, files of some size."""
         size = self.frames.progress()[1]
-        paced = self.options.speed is not None
-        if paced or size is None or size < WORTH_A_THREAD or _cores() < 2 or engine_kind() != "compiled":
+        # Who stops somewhere in the middle is not told of what lies behind.
+        middle = self.options.speed is not None or self.options.limit is not None
+        small = size is None or size < WORTH_A_THREAD * len(self.frames.captures)
+        if middle or small or _cores() < 2 or engine_kind() != "compiled":
             return
         from agent.replay.pump import Pump  # only large captures need it
 
