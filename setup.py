@@ -29,7 +29,9 @@ COMPILED = [
     "agent.engine.names",
     "agent.engine.engine",
     "agent.replay.pump",
+    "agent.sinks.buffer",
     "agent.sinks.community",
+    "agent.sinks.jsonl",
     "agent.sinks.lines",
 ]
 

@@ -31,7 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = (
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 
 HOMES = {
-    "cython": ("agent/datapath/flows.py", "agent/replay/pump.py"),
+    "cython": ("agent/datapath/flows.py", "agent/replay/pump.py", "agent/sinks/buffer.py", "agent/sinks/community.py"),
     "netaddr": ("agent/policy/document.py",),
     "orjson": ("agent/sinks/", "agent/attribution/", "agent/cli/"),
     "psutil": ("agent/attribution/", "agent/cli/doctor.py"),

@@ -45,7 +45,9 @@ COMPILED = (
     "agent.engine.verdicts",
     "agent.policy.intervals",
     "agent.replay.pump",
+    "agent.sinks.buffer",
     "agent.sinks.community",
+    "agent.sinks.jsonl",
     "agent.sinks.lines",
 )
 """Modules that are compiled where a C compiler exists."""

@@ -13,6 +13,8 @@ from agent.engine.verdicts cimport Verdicts
 
 cdef int APART_BYTES, APART_PACKETS, AUTHORISED_AT, BYTES, BYTES_REPLY, FIRST_SEEN, FLOW_ID, LAST_SEEN, NAMES, OWNER
 cdef int KEY, LOCAL_HIGH, LOCAL_LOW, REMOTE_HIGH, REMOTE_LOW
+cdef int ICMP, ICMPV6
+cdef const unsigned char[::1] PORTED
 cdef unsigned long long AGENT_DENIED, INSPECT, LOOPBACK, M32, OPENED, OUTBOUND, WAS_CUT
 cdef int CUT, REAUTHORISED, NO_END, CLOUD, GUESSES, SYN, SYN_ACK, FLAGS, MAX_GROUPS, MAX_NAME_SETS, MAX_REMOTES, DNS_PORT
 
@@ -57,7 +59,7 @@ cdef class Engine:
     cdef int _count_class(self, Py_ssize_t number, unsigned long long packets, unsigned long long octets) except -1
     @cython.locals(flows=FlowTable, version=cython.int)
     cdef int _count_denied(self, Py_ssize_t slot, unsigned long long packets, unsigned long long octets) except -1
-    @cython.locals(event=FlowEvent, flows=FlowTable, generation=cython.ulonglong, meta=cython.ulonglong, key=cython.ulonglong, owner=cython.ulonglong, protocol=cython.int, version=cython.int, verdict=cython.Py_ssize_t, reason=cython.Py_ssize_t, number=cython.Py_ssize_t)
+    @cython.locals(event=FlowEvent, flows=FlowTable, generation=cython.ulonglong, meta=cython.ulonglong, key=cython.ulonglong, owner=cython.ulonglong, names=cython.ulonglong, apart=cython.ulonglong, protocol=cython.int, verdict=cython.Py_ssize_t, reason=cython.Py_ssize_t, number=cython.Py_ssize_t)
     cdef int _emit(self, Py_ssize_t slot, object kind, int end) except -1
     @cython.locals(wide=object)
     cdef object _address(self, int version, unsigned long long high, unsigned long long low)

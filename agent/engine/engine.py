@@ -52,7 +52,7 @@ from agent.model.address import Address
 from agent.model.moment import format_time
 from agent.model.protocols import ICMP, ICMPV6, WITH_PORTS
 from agent.model.subject import UNATTRIBUTED, Subject
-from agent.model.vocabulary import Direction, DirectionBasis, FlowEnd, Reason, Verdict
+from agent.model.vocabulary import DirectionBasis, FlowEnd, Reason
 from agent.policy.effective import EffectivePolicy
 
 CUT, REAUTHORISED, NO_END = int(FlowEnd.CUT), int(FlowEnd.REAUTHORISED), -1
@@ -63,11 +63,8 @@ MAX_GROUPS = 4096
 MAX_REMOTES = 1_000_000
 MAX_NAME_SETS = 262_144
 
-_DIRECTIONS = (Direction.INBOUND, Direction.OUTBOUND)
-_BASES = tuple(DirectionBasis)
-_REASONS = tuple(Reason)
-_VERDICTS = tuple(Verdict)
-_ENDS = tuple(FlowEnd)
+PORTED = bytes(number in WITH_PORTS for number in range(256))
+"""WITH_PORTS as a table of bytes."""
 _KNOWN = {None: 0, False: 1, True: 2}  # of who opened a connection, as Directions.weigh wants it
 
 
@@ -466,66 +463,67 @@ class Engine:
         key = flows.word(slot, KEY)
         owner = flows.word(slot, OWNER)
         protocol = (key >> 24) & 255
-        version = (key >> 16) & 255
-        verdict, reason, number = self._verdict(slot)
-        found = self.verdicts.classes[number]
+        names = flows.extra_word(slot, NAMES)
+        apart = flows.extra_word(slot, APART_PACKETS)
+        verdict = meta & 3
+        reason = (meta >> 2) & 31
+        number = owner & M32
+        if apart != 0:
+            verdict, reason, number = self._verdict(slot)
         event.event_type = kind
         event.timestamp = flows.word(slot, AUTHORISED_AT)
         event.flow_id = flows.word(slot, FLOW_ID)
         event.authorisation = flows.authorisations(slot)
+        event.version = (key >> 16) & 255
         event.protocol = protocol
-        event.direction = _DIRECTIONS[(meta & OUTBOUND) != 0]
-        event.direction_basis = _BASES[(meta >> 12) & 15]
-        event.local = self._address(version, flows.word(slot, LOCAL_HIGH), flows.word(slot, LOCAL_LOW))
-        event.remote = self._address(version, flows.word(slot, REMOTE_HIGH), flows.word(slot, REMOTE_LOW))
-        event.local_port = None
-        event.remote_port = None
-        if protocol in WITH_PORTS:
-            event.local_port = key >> 48
-            event.remote_port = (key >> 32) & 0xFFFF
-        event.icmp_type = None
-        event.icmp_code = None
-        if protocol in (ICMP, ICMPV6) and key & 0xFFFF:
-            event.icmp_type = (flows.extra_word(slot, NAMES) >> 8) & 255
-            event.icmp_code = flows.extra_word(slot, NAMES) & 255
-        event.names = self.name_sets[flows.extra_word(slot, NAMES) >> 32]
+        event.outbound = (meta & OUTBOUND) != 0
+        event.basis_number = (meta >> 12) & 15
+        event.local_high = flows.word(slot, LOCAL_HIGH)
+        event.local_low = flows.word(slot, LOCAL_LOW)
+        event.remote_high = flows.word(slot, REMOTE_HIGH)
+        event.remote_low = flows.word(slot, REMOTE_LOW)
+        event.local_port_number = -1
+        event.remote_port_number = -1
+        if PORTED[protocol] != 0:
+            event.local_port_number = key >> 48
+            event.remote_port_number = (key >> 32) & 0xFFFF
+        event.icmp_type_number = -1
+        event.icmp_code_number = -1
+        if protocol in (ICMP, ICMPV6) and (key & 0xFFFF) != 0:
+            event.icmp_type_number = (names >> 8) & 255
+            event.icmp_code_number = names & 255
+        event.names = self.name_sets[names >> 32]
         event.subject_id = owner >> 32
         event.subject = self.subjects[owner >> 32]
-        event.verdict = _VERDICTS[verdict]
-        event.reason = _REASONS[reason]
-        event.classification = found
-        event.rules = found.rules
-        event.near_misses = found.near_misses
-        event.near_miss_count = found.near_miss_count
-        event.service = found.service
-        event.evidence = found.evidence
+        event.verdict_number = verdict
+        event.reason_number = reason
+        event.classification = self.verdicts.classes[number]
         generation = flows.generation(slot)
         if self.adopted:
             generation = self.adopted.get(event.flow_id, generation)
-        event.policy = self.policy_of(generation)
+        event.policy = self.policies[generation]
         event.enforcement = self.enforcement
         event.packets_original = flows.packets(slot)
         event.packets_reply = flows.replies(slot)
         event.bytes_original = flows.word(slot, BYTES)
         event.bytes_reply = flows.word(slot, BYTES_REPLY)
-        event.attempted = None
+        event.attempted_count = -1
         if verdict == 0:
-            event.attempted = flows.attempted(slot)
-        event.mixed_allowed = flows.extra_word(slot, APART_PACKETS) if verdict == 2 else 0
-        event.mixed_denied = event.packets_original + event.packets_reply - event.mixed_allowed if verdict == 2 else 0
+            event.attempted_count = flows.attempted(slot)
+        event.mixed_allowed = 0
+        event.mixed_denied = 0
+        if verdict == 2:
+            event.mixed_allowed = apart
+            event.mixed_denied = event.packets_original + event.packets_reply - apart
         event.first_seen = flows.word(slot, FIRST_SEEN)
         event.last_seen = flows.word(slot, LAST_SEEN)
-        event.end = _ENDS[end] if end >= 0 else None
+        event.end_number = end
         if self.holding and kind == "flow":
             self.held.append(event)
         else:
             self.tell()
             self.sink.flow(event)  # type: ignore[union-attr]  # callers ask for a sink first
         return 0
-
-    def policy_of(self, generation: int) -> EffectivePolicy:
-        """The policy a flow was judged under."""
-        return self.policies[generation]
 
     # What a flow is like --------------------------------------------------------------------------------------------
 

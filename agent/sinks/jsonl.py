@@ -1,6 +1,7 @@
 """Decision records as JSON Lines, plain or compressed with zstd.
 
-Knows buffering and files. Must not know what a record says (lines.py does).
+Knows buffering and files. Must not know what a record says (lines.py does). Compiled where a C compiler exists (types
+in jsonl.pxd), else interpreted with the same result.
 
     writer = JsonlWriter("decisions.jsonl.zst"); writer.flow(event); writer.close()
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from agent.sinks.buffer import Buffer
 from agent.sinks.lines import LineRenderer, record_line
 from agent.sinks.partial import PartialFile
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 
     from agent.engine.events import FlowEvent
 
-_LINES_HELD = 2048
-"""Lines gathered before one write: about a megabyte."""
+HELD = 1 << 20
+"""Bytes gathered before one write."""
 
 
 class JsonlWriter:
@@ -30,15 +32,14 @@ class JsonlWriter:
         self._file = PartialFile(path)
         self._flows_only = flows_only
         self._compressor = _zstd() if path.endswith(".zst") else None
-        self._render = LineRenderer().flow
-        self._lines: list[bytes] = []
+        self._lines = Buffer()
+        self._renderer = LineRenderer(self._lines)
 
     def flow(self, event: FlowEvent) -> None:
         if self._flows_only and event.event_type != "flow":
             return
-        lines = self._lines
-        lines.append(self._render(event))
-        if len(lines) >= _LINES_HELD:
+        self._renderer.add(event)
+        if self._lines.length() >= HELD:
             self._write_out()
 
     def isolation(self, record: Mapping[str, Any]) -> None:
@@ -49,7 +50,7 @@ class JsonlWriter:
 
     def _record(self, event_type: str, record: Mapping[str, Any]) -> None:
         if not self._flows_only:
-            self._lines.append(record_line({"event_type": event_type, **record}))
+            self._lines.put(record_line({"event_type": event_type, **record}))
 
     def close(self) -> None:
         """Writes what is held and gives the file its name."""
@@ -61,13 +62,15 @@ class JsonlWriter:
         self._file.close()
 
     def abandon(self) -> None:
-        self._lines.clear()
+        self._lines.cut(0)
         self._file.abandon()
 
     def _write_out(self) -> None:
-        data = b"".join(self._lines)
-        self._lines.clear()
-        self._file.write(data if self._compressor is None else self._compressor.compress(data))
+        held = self._lines.view()
+        try:
+            self._file.write(held if self._compressor is None else self._compressor.compress(held))
+        finally:
+            self._lines.cut(0)
 
 
 def _zstd() -> ZstdCompressionObj:

@@ -1,38 +1,35 @@
 # C types of lines.py.
 cimport cython
 from agent.engine.events cimport FlowEvent
+from agent.sinks.buffer cimport Buffer
+from agent.sinks.community cimport put_community
 
+cdef int MIXED, BY_TYPE
+cdef dict _STARTS
+cdef list _PROTOCOLS, _DIRECTIONS, _VERDICTS, _ENDS
+
+
+@cython.final
 cdef class LineRenderer:
-    cdef dict seconds
-    cdef dict addresses
+    cdef Buffer buffer
     cdef dict names
     cdef dict subjects
     cdef dict reasons
     cdef object policy
-    cdef str enforcement
-    cdef str policy_json
+    cdef object enforcement
+    cdef bytes policy_json
 
-    @cython.locals(
-        protocol=cython.int, event_type=str, local=tuple, remote=str, remote_packed=bytes, timestamp_text=str, first_text=str,
-        last_text=str, tail=str, icmp=str, community=str, line=str, enforcement=str,
-        end_json=str,
-    )
     cpdef bytes flow(self, FlowEvent event)
-
-    @cython.locals(fraction=cython.long, prefix=str)
-    cdef str time(self, object ns)
-
+    @cython.locals(before=cython.Py_ssize_t)
+    cpdef int add(self, FlowEvent event) except -1
+    @cython.locals(buffer=Buffer)
+    cdef int _put(self, FlowEvent event) except -1
+    cdef int _number_or_null(self, long long value) except -1
+    @cython.locals(first=cython.int, second=cython.int, from_local=cython.bint)
+    cdef int _community(self, FlowEvent event) except -1
+    @cython.locals(known=bytes)
+    cdef bytes _names(self, tuple names)
     @cython.locals(known=tuple)
-    cdef tuple address(self, object address)
-
-    @cython.locals(known=str)
-    cdef str names_json(self, tuple names)
-
+    cdef bytes _process(self, FlowEvent event)
     @cython.locals(known=tuple)
-    cdef str process(self, FlowEvent event)
-
-    @cython.locals(known=tuple)
-    cdef str why(self, FlowEvent event)
-
-    @cython.locals(protocol=cython.int)
-    cdef str icmp_community(self, FlowEvent event, bytes local, bytes remote)
+    cdef bytes _why(self, object found)

@@ -13,16 +13,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from agent.model.address import format_address
-from agent.model.moment import format_time
 from agent.model.protocols import ICMP, ICMPV6, protocol_name
 from agent.model.subject import Subject
 from agent.model.vocabulary import Direction, DirectionBasis, FlowEnd, Reason, Verdict
-from agent.sinks.community import community_id
+from agent.sinks.buffer import Buffer
+from agent.sinks.community import put_community
 
 if TYPE_CHECKING:
+    from agent.engine.classify import Classification
     from agent.engine.events import FlowEvent
-    from agent.model.address import Address
     from agent.policy.effective import EffectivePolicy
 
 SCHEMA = "decision/1"
@@ -92,165 +91,186 @@ def process_json(subject: Subject) -> str:
 def _policy_json(policy: EffectivePolicy, enforcement: str) -> str:
     return (
         f'"policy":{{"generation":{policy.generation},"mode":"{policy.mode.value}","digest":{text(policy.digest)}}},'
-        f'"enforcement":{text(enforcement)},"packets":{{"original":'
+        f'"enforcement":{text(enforcement)},'
     )
 
 
-def _why_json(event: FlowEvent) -> str:
-    """From `rules` to what precedes `policy`: equal for all flows of one classification."""
+def _why_json(found: Classification) -> str:
+    """From `rules` to what precedes `policy`."""
     parts = []
-    for miss in event.near_misses[:NEAR_MISSES_SHOWN]:
+    for miss in found.near_misses[:NEAR_MISSES_SHOWN]:
         parts.append(f'{{"rule":{text(miss.rule)},"condition":{text(miss.condition)},"state":"{miss.state.value}"}}')
-    why = f'"rules":{texts(event.rules)},"near_misses":[{",".join(parts)}],'
-    if event.near_miss_count > NEAR_MISSES_SHOWN:
-        why += f'"near_miss_count":{event.near_miss_count},'
-    if event.service is not None:
-        why += f'"service":{text(event.service)},'
-    if event.evidence is not None:
-        why += f'"evidence":{text(event.evidence)},'
+    why = f'"rules":{texts(found.rules)},"near_misses":[{",".join(parts)}],'
+    if found.near_miss_count > NEAR_MISSES_SHOWN:
+        why += f'"near_miss_count":{found.near_miss_count},'
+    if found.service is not None:
+        why += f'"service":{text(found.service)},'
+    if found.evidence is not None:
+        why += f'"evidence":{text(found.evidence)},'
     return why
 
 
-_OUTBOUND = Direction.OUTBOUND
-_MIXED = Verdict.MIXED
-_BY_TYPE = DirectionBasis.ICMP_TYPE
+MIXED = int(Verdict.MIXED)
+BY_TYPE = int(DirectionBasis.ICMP_TYPE)
 _ICMP_ANSWERS = {ICMP: frozenset({0, 14, 16, 18}), ICMPV6: frozenset({129, 131, 132, 134, 136})}
 """Types whose sender did not initiate the flow, where the direction rests on the type: as engine.direction has them."""
 
-_PROTOCOLS = [f'","protocol":"{protocol_name(number)}","direction":"' for number in range(256)]
-_OUTBOUND_BY = [f'outbound","direction_basis":"{basis.label}","local":{{"ip":"' for basis in DirectionBasis]
-_INBOUND_BY = [f'inbound","direction_basis":"{basis.label}","local":{{"ip":"' for basis in DirectionBasis]
-_VERDICTS = [[f',"verdict":"{verdict.label}","reason":"{reason.label}",' for reason in Reason] for verdict in Verdict]
-_ENDS = [f',"end":"{end.label}"}}\n' for end in FlowEnd]
+# What stands between a record's values, by the numbers that choose it.
+_STARTS = {
+    kind: f'{{"schema":"{SCHEMA}","event_type":"{kind}","timestamp":"'.encode()
+    for kind in ("flow", "decision", "reverdict")
+}
+_PROTOCOLS = [f'","protocol":"{protocol_name(number)}","direction":"'.encode() for number in range(256)]
+_DIRECTIONS = [
+    [f'{way.value}","direction_basis":"{basis.label}","local":{{"ip":"'.encode() for basis in DirectionBasis]
+    for way in (Direction.INBOUND, Direction.OUTBOUND)
+]
+_VERDICTS = [
+    [f',"verdict":"{verdict.label}","reason":"{reason.label}",'.encode() for reason in Reason] for verdict in Verdict
+]
+_ENDS = [f'","end":"{end.label}"}}\n'.encode() for end in FlowEnd]
 
 
 class LineRenderer:
     """Renders flow events. Holds only caches of rendered text: the same event always gives the same bytes."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[int, str] = {}
-        self.addresses: dict[bytes, tuple[str, bytes]] = {}
-        self.names: dict[tuple[str, ...], str] = {(): "[]"}
-        self.subjects: dict[int, tuple[Subject, str]] = {}
-        self.reasons: dict[int, tuple[object, str]] = {}
+    def __init__(self, buffer: Buffer | None = None) -> None:
+        """`buffer`: where `add` puts the lines."""
+        self.buffer = Buffer() if buffer is None else buffer
+        self.names: dict[tuple[str, ...], bytes] = {}
+        self.subjects: dict[int, tuple[Subject, bytes]] = {}
+        self.reasons: dict[int, tuple[Classification, bytes]] = {}
         self.policy: EffectivePolicy | None = None
         self.enforcement = ""
-        self.policy_json = ""
+        self.policy_json = b""
 
     def flow(self, event: FlowEvent) -> bytes:
-        """The line of one flow, decision or reverdict event, with its newline."""
-        protocol: int = event.protocol
-        directions = _OUTBOUND_BY if event.direction is _OUTBOUND else _INBOUND_BY
-        basis = event.direction_basis
-        event_type: str = event.event_type
-        timestamp = event.timestamp
-        first_seen = event.first_seen
-        last_seen = event.last_seen
-        local_port = event.local_port
-        remote_port = event.remote_port
-        policy = event.policy
-        enforcement: str = event.enforcement
-        verdict = event.verdict
-        local = self.address(event.local)
-        remote_address = event.remote
-        remote = format_address(remote_address[0], remote_address[1])
-        remote_packed = remote_address[1].to_bytes(4 if remote_address[0] == 4 else 16, "big")
-        timestamp_text = self.time(timestamp)
-        first_text = timestamp_text if first_seen == timestamp else self.time(first_seen)
-        last_text = first_text if last_seen == first_seen else self.time(last_seen)
-        if policy is not self.policy or enforcement != self.enforcement:
-            self.policy = policy
-            self.enforcement = enforcement
-            self.policy_json = _policy_json(policy, enforcement)
+        """The line of one flow, decision or reverdict event, with its newline. Not while `add` is in use."""
+        self.add(event)
+        return self.buffer.take()
 
-        icmp = ""
-        if event.icmp_type is None:
-            community = community_id(protocol, local[1], remote_packed, local_port, remote_port)
-        else:
-            community = self.icmp_community(event, local[1], remote_packed)
-            code = "null" if event.icmp_code is None else str(int(event.icmp_code))
-            icmp = f'"icmp_type":{int(event.icmp_type)},"icmp_code":{code},'
-        if event.attempted is None:
-            tail = f',"first_seen":"{first_text}","last_seen":"{last_text}"'
-        else:
-            tail = f',"attempted":{event.attempted},"first_seen":"{first_text}","last_seen":"{last_text}"'
-        if verdict == _MIXED:
-            tail = f',"mixed":{{"allowed":{event.mixed_allowed},"denied":{event.mixed_denied}}}' + tail
-        end = event.end
-        end_json = "}\n" if end is None or event_type != "flow" else _ENDS[end]
-        line = (
-            f'{{"schema":"{SCHEMA}","event_type":"{event_type}","timestamp":"{timestamp_text}",'
-            f'"flow_id":{event.flow_id},"authorisation":{event.authorisation},'
-            f'"community_id":"{community}{_PROTOCOLS[protocol]}{directions[basis]}'
-            f'{local[0]}","port":{"null" if local_port is None else local_port}}},'
-            f'"remote":{{"ip":"{remote}","port":{"null" if remote_port is None else remote_port},'
-            f'"names":{self.names_json(event.names)}}},'
-            f'{icmp}"process":{self.process(event)}{_VERDICTS[verdict][event.reason]}{self.why(event)}'
-            f'{self.policy_json}{event.packets_original},"reply":{event.packets_reply}}},'
-            f'"bytes":{{"original":{event.bytes_original},"reply":{event.bytes_reply}}}{tail}{end_json}'
-        )
-        return line.encode()
+    def add(self, event: FlowEvent) -> int:
+        """The same at the end of the buffer; if that raises, the buffer is as before."""
+        before = self.buffer.length()
+        try:
+            return self._put(event)
+        except BaseException:
+            self.buffer.cut(before)
+            raise
 
-    def time(self, ns: int) -> str:
-        """As model.moment.format_time, with the text of each second kept."""
-        second = ns // 1_000_000_000
-        fraction = ns - second * 1_000_000_000
-        prefix = self.seconds.get(second)
-        if prefix is None:
-            if len(self.seconds) >= _CACHED:
-                self.seconds.clear()
-            whole = format_time(second * 1_000_000_000)
-            prefix = self.seconds[second] = "" if whole.startswith("@") else whole[:20]
-        if not prefix:
-            return format_time(ns)
-        if fraction % 1000:
-            return f"{prefix}{fraction:09d}Z"
-        return f"{prefix}{fraction // 1000:06d}Z"
+    def _put(self, event: FlowEvent) -> int:
+        """A record from its first field to its last."""
+        buffer = self.buffer
+        buffer.put(_STARTS[event.event_type])
+        buffer.time(event.timestamp)
+        buffer.put(b'","flow_id":')
+        buffer.number(event.flow_id)
+        buffer.put(b',"authorisation":')
+        buffer.number(event.authorisation)
+        buffer.put(b',"community_id":"')
+        self._community(event)
+        buffer.put(_PROTOCOLS[event.protocol])
+        buffer.put(_DIRECTIONS[event.outbound][event.basis_number])
+        buffer.address(event.version, event.local_high, event.local_low)
+        buffer.put(b'","port":')
+        self._number_or_null(event.local_port_number)
+        buffer.put(b'},"remote":{"ip":"')
+        buffer.address(event.version, event.remote_high, event.remote_low)
+        buffer.put(b'","port":')
+        self._number_or_null(event.remote_port_number)
+        buffer.put(b',"names":')
+        buffer.put(self._names(event.names))
+        buffer.put(b"},")
+        if event.icmp_type_number >= 0:
+            buffer.put(b'"icmp_type":')
+            buffer.number(event.icmp_type_number)
+            buffer.put(b',"icmp_code":')
+            self._number_or_null(event.icmp_code_number)
+            buffer.put(b",")
+        buffer.put(b'"process":')
+        buffer.put(self._process(event))
+        buffer.put(_VERDICTS[event.verdict_number][event.reason_number])
+        buffer.put(self._why(event.classification))
+        if event.policy is not self.policy or event.enforcement != self.enforcement:
+            self.policy_json = _policy_json(event.policy, event.enforcement).encode()
+            self.policy = event.policy
+            self.enforcement = event.enforcement
+        buffer.put(self.policy_json)
+        buffer.put(b'"packets":{"original":')
+        buffer.number(event.packets_original)
+        buffer.put(b',"reply":')
+        buffer.number(event.packets_reply)
+        buffer.put(b'},"bytes":{"original":')
+        buffer.number(event.bytes_original)
+        buffer.put(b',"reply":')
+        buffer.number(event.bytes_reply)
+        buffer.put(b"}")
+        if event.verdict_number == MIXED:
+            buffer.put(b',"mixed":{"allowed":')
+            buffer.number(event.mixed_allowed)
+            buffer.put(b',"denied":')
+            buffer.number(event.mixed_denied)
+            buffer.put(b"}")
+        if event.attempted_count >= 0:
+            buffer.put(b',"attempted":')
+            buffer.number(event.attempted_count)
+        buffer.put(b',"first_seen":"')
+        buffer.time(event.first_seen)
+        buffer.put(b'","last_seen":"')
+        buffer.time(event.last_seen)
+        if event.end_number >= 0 and event.event_type == "flow":
+            return buffer.put(_ENDS[event.end_number])
+        return buffer.put(b'"}\n')
 
-    def address(self, address: Address) -> tuple[str, bytes]:
-        """Text and packed form of a local address: there are few. Remote ones are not worth remembering."""
-        packed = address.packed  # the key: numbers could be chosen to meet in a dict, and groups count as local
-        known = self.addresses.get(packed)
-        if known is None:
-            if len(self.addresses) >= _CACHED:
-                self.addresses.clear()
-            known = self.addresses[packed] = (str(address), packed)
-        return known
+    def _number_or_null(self, value: int) -> int:
+        return self.buffer.put(b"null") if value < 0 else self.buffer.number(value)
 
-    def names_json(self, names: tuple[str, ...]) -> str:
+    def _community(self, event: FlowEvent) -> int:
+        """The id wants the sender of the recorded packet first: of an ICMP type the initiator, unless it answered him.
+
+        Of protocols with ports either order gives the same id.
+        """
+        first, second = max(event.local_port_number, 0), max(event.remote_port_number, 0)
+        from_local = True
+        if event.icmp_type_number >= 0:
+            first, second = event.icmp_type_number, max(event.icmp_code_number, 0)
+            from_local = event.outbound
+            if event.basis_number == BY_TYPE and first in _ICMP_ANSWERS.get(event.protocol, ()):
+                from_local = not from_local
+        if from_local:
+            return put_community(
+                self.buffer, event.protocol, event.version, event.local_high, event.local_low,
+                event.remote_high, event.remote_low, first, second,
+            )  # fmt: skip
+        return put_community(
+            self.buffer, event.protocol, event.version, event.remote_high, event.remote_low,
+            event.local_high, event.local_low, first, second,
+        )  # fmt: skip
+
+    def _names(self, names: tuple[str, ...]) -> bytes:
+        if len(names) == 0:
+            return b"[]"
         known = self.names.get(names)
         if known is None:
             if len(self.names) >= _CACHED:
                 self.names.clear()
-            known = self.names[names] = texts(names)
+            known = self.names[names] = texts(names).encode()
         return known
 
-    def process(self, event: FlowEvent) -> str:
+    def _process(self, event: FlowEvent) -> bytes:
         subject = event.subject
         known = self.subjects.get(event.subject_id)
         if known is None or known[0] is not subject:
             if len(self.subjects) >= _CACHED:
                 self.subjects.clear()
-            known = self.subjects[event.subject_id] = (subject, process_json(subject))
+            known = self.subjects[event.subject_id] = (subject, process_json(subject).encode())
         return known[1]
 
-    def why(self, event: FlowEvent) -> str:
-        key = event.classification
-        if key is None:
-            return _why_json(event)
-        known = self.reasons.get(id(key))
+    def _why(self, found: Classification) -> bytes:
+        known = self.reasons.get(id(found))
         if known is None:
             if len(self.reasons) >= _CACHED:
                 self.reasons.clear()
             # The object itself is kept beside its text, so that its id cannot be given to another.
-            known = self.reasons[id(key)] = (key, _why_json(event))
+            known = self.reasons[id(found)] = (found, _why_json(found).encode())
         return known[1]
-
-    def icmp_community(self, event: FlowEvent, local: bytes, remote: bytes) -> str:
-        """The id wants the sender of the recorded type first: the initiator, unless that type answered him."""
-        protocol: int = event.protocol
-        from_local = event.direction is _OUTBOUND
-        if event.direction_basis == _BY_TYPE and event.icmp_type in _ICMP_ANSWERS.get(protocol, ()):
-            from_local = not from_local
-        source, destination = (local, remote) if from_local else (remote, local)
-        return community_id(protocol, source, destination, event.icmp_type, event.icmp_code)

@@ -27,7 +27,7 @@ from agent.capture.reader import CaptureReader, open_capture
 from agent.datapath.layout import FLOW_ID
 from agent.engine import names
 from agent.engine.engine import Engine
-from agent.engine.events import FlowEvent
+from agent.engine.events import FIELDS, FlowEvent
 from agent.model.address import parse_address
 from agent.model.device import Device
 from agent.model.errors import CaptureError
@@ -119,9 +119,7 @@ class _Telling:
         pass
 
 
-_FACTS = tuple(
-    name for name in FlowEvent.__slots__ if name not in ("classification", "policy", "subject", "near_misses")
-)
+_FACTS = tuple(name for name in FIELDS if name not in ("classification", "policy", "subject", "near_misses"))
 
 
 @cache

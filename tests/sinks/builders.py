@@ -95,13 +95,33 @@ def make_event(**changes: Any) -> FlowEvent:
         "icmp_code": None,
     }
     values |= changes
-    if "classification" not in values:
-        values["classification"] = Classification(
-            **{name: values[name] for name in ("verdict", "reason", "rules", "near_misses", "near_miss_count")},
-            service=values["service"],
-            evidence=values["evidence"],
-        )
+    why = {name: values.pop(name) for name in ("rules", "near_misses", "near_miss_count", "service", "evidence")}
     event = FlowEvent()
+    event.classification = Classification(verdict=values["verdict"], reason=values["reason"], **why)
+    event.outbound = values.pop("direction") is Direction.OUTBOUND
+    event.version = values["remote"].version
+    assert values["local"].version == event.version, "a flow's addresses are of one version: give both"
+    for side in ("local", "remote"):
+        value = values.pop(side).value
+        setattr(event, f"{side}_high", value >> 64)
+        setattr(event, f"{side}_low", value & (1 << 64) - 1)
+    for name, number in _NUMBERS.items():
+        value = values.pop(name)
+        setattr(event, number, -1 if value is None else int(value))
     for name, value in values.items():
         setattr(event, name, value)
     return event
+
+
+_NUMBERS = {
+    "attempted": "attempted_count",
+    "direction_basis": "basis_number",
+    "end": "end_number",
+    "icmp_code": "icmp_code_number",
+    "icmp_type": "icmp_type_number",
+    "local_port": "local_port_number",
+    "reason": "reason_number",
+    "remote_port": "remote_port_number",
+    "verdict": "verdict_number",
+}
+"""What an event holds as a number."""

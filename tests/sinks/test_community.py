@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.sinks.community import community_id
+from tests.sinks.interpreted import interpreted
 
 PORTS = st.integers(0, 65535)
 ADDRESSES = st.sampled_from([4, 16]).flatmap(
@@ -68,3 +69,12 @@ def test_udp_lite_has_no_ports_in_the_specification() -> None:
     """We know its ports; a tool that follows the specification does not hash them."""
     source, destination = bytes([10, 0, 0, 5]), bytes([203, 0, 113, 9])
     assert community_id(136, source, destination, 5000, 53) == reference(136, source, destination)
+
+
+@given(protocol=st.integers(0, 255), addresses=ADDRESSES, first=PORTS, second=PORTS)
+def test_compiled_and_interpreted_ids_are_equal(
+    protocol: int, addresses: tuple[bytes, bytes], first: int, second: int
+) -> None:
+    """The rounds written by hand, and hashlib."""
+    by_hashlib = interpreted()["community"].community_id
+    assert community_id(protocol, *addresses, first, second) == by_hashlib(protocol, *addresses, first, second)

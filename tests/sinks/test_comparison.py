@@ -37,7 +37,7 @@ def test_changes_of_verdict_stand_before_changes_of_reason() -> None:
 
 
 def test_a_witness_says_which_rules_decided() -> None:
-    event = make_event(remote=parse_address("2001:db8::7"))
+    event = make_event(local=parse_address("2001:db8::5"), remote=parse_address("2001:db8::7"))
     change = Change(before=ALLOWED, after=DENIED, flows=1, witnesses=[witness(event, ("Remote support",), ())])
     shown = build_comparison((None, ROW), (None, ROW), [change])["changes"][0]["witnesses"]
     assert shown == [
@@ -45,7 +45,7 @@ def test_a_witness_says_which_rules_decided() -> None:
             "flow_id": 17,
             "protocol": "tcp",
             "direction": "outbound",
-            "local": "10.0.0.5:50123",
+            "local": "[2001:db8::5]:50123",
             "remote": "[2001:db8::7]:443",
             "names": ["support.example.test"],
             "image": "C:\\Program Files\\Support\\support.exe",

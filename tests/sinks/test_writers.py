@@ -21,9 +21,11 @@ from agent.policy.explain import NearMiss
 from agent.sinks import parquet as parquet_module
 from agent.sinks.decisions import DecisionWriter, open_decisions
 from agent.sinks.jsonl import JsonlWriter
-from agent.sinks.lines import LineRenderer
+from agent.sinks.lines import LineRenderer, record_line
 from agent.sinks.parquet import COLUMNS, ParquetWriter, flatten
+from agent.sinks.partial import SUFFIX
 from tests.sinks.builders import START, make_event
+from tests.sinks.interpreted import interpreted
 
 MISS = NearMiss(rule="Remote support", condition="remote_ips", state=ConditionState.NOT_MET)
 DENIED: dict[str, Any] = {
@@ -50,6 +52,22 @@ def test_lines_are_the_renderers(tmp_path: Path) -> None:
     writer.close()
     renderer = LineRenderer()
     assert path.read_bytes() == b"".join(renderer.flow(event) for event in events)
+
+
+def test_what_is_gathered_is_written_on_the_way(tmp_path: Path) -> None:
+    """Memory does not grow with the records, and what is written in pieces is whole."""
+    path = tmp_path / "out.jsonl"
+    for kind in (JsonlWriter, interpreted()["jsonl"].JsonlWriter):
+        writer = kind(str(path))
+        event = make_event(names=("n" * 1000,))
+        for _ in range(2000):
+            writer.flow(event)
+        assert (tmp_path / ("out.jsonl" + SUFFIX)).stat().st_size > 2000 * 1000 // 2
+        writer.fault({"name": "flow_table_full"})
+        writer.close()
+        lines = path.read_bytes().splitlines(keepends=True)
+        assert lines[:-1] == 2000 * [LineRenderer().flow(event)]
+        assert lines[-1] == record_line({"event_type": "fault", "name": "flow_table_full"})
 
 
 def test_compressed_lines_are_the_same(tmp_path: Path) -> None:

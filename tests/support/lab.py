@@ -18,7 +18,7 @@ from typing import Any
 from agent.attribution.chain import Attribution
 from agent.attribution.timeline import Timeline
 from agent.attribution.values import Owner, SocketRecord
-from agent.engine.events import FlowEvent
+from agent.engine.events import FIELDS, FlowEvent
 from agent.model.address import parse_address, parse_endpoint
 from agent.model.device import Device
 from agent.model.protocols import parse_protocol
@@ -143,7 +143,7 @@ class Told:
         self.events: list[SimpleNamespace] = []
 
     def flow(self, event: FlowEvent) -> None:
-        self.events.append(SimpleNamespace(**{name: getattr(event, name) for name in FlowEvent.__slots__}))
+        self.events.append(SimpleNamespace(**{name: getattr(event, name) for name in FIELDS}))
 
     def isolation(self, record: dict[str, Any]) -> None:
         self.events.append(SimpleNamespace(event_type="isolation", record=record))
