@@ -181,7 +181,7 @@ class End:
                 group, digits = group << 4 | code - ZERO, digits + 1
             elif digits < 4 and LETTER_A <= code | LOWER <= LETTER_F:
                 group, digits = group << 4 | (code | LOWER) - LETTER_A + 10, digits + 1
-            elif code == COLON or code == CLOSING:
+            elif code in (COLON, CLOSING):
                 if digits != 0:
                     if count == 8:
                         return False

@@ -123,10 +123,7 @@ class Timeline:
         """
         if self.frozen:
             raise RuntimeError("the timeline is frozen: add every record before")
-        if connected:
-            kind = REMOTE if anywhere else EXACT
-        else:
-            kind = ANY if anywhere else LOCAL
+        kind = (1 if anywhere else 0) | (0 if connected else 2)  # EXACT, REMOTE, LOCAL, ANY
         self.kinds[port] |= (1 << kind) << self._shift(protocol)
         place = self.pending
         base = place * 5
@@ -198,7 +195,7 @@ class Timeline:
 
     def _ascending(self, starts: array[int]) -> bool:
         """True if the records were added in order of their start, as most sources write them."""
-        for place in range(1, self.count):
+        for place in range(1, self.count):  # noqa: SIM110 - compiled, a loop of integers; all() would be one of objects
             if starts[place] < starts[place - 1]:
                 return False
         return True

@@ -61,7 +61,7 @@ def _plain(value: Any, filters: dict[int, Any]) -> Any:
 
 
 def _fields(value: Any, filters: dict[int, Any]) -> dict[str, Any]:
-    return {name: _plain(getattr(value, name), filters) for name in _names(type(value))}
+    return {name: _plain(getattr(value, name), filters) for name in _names(type(value))}  # type: ignore[arg-type]
 
 
 @cache
