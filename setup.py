@@ -11,6 +11,8 @@ COMPILED = [
     "agent.capture.scan",
     "agent.attribution.values",
     "agent.attribution.timeline",
+    "agent.attribution.subjects",
+    "agent.attribution.sockets",
     "agent.attribution.chain",
     "agent.datapath.layers",
     "agent.datapath.wireless",

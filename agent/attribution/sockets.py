@@ -1,6 +1,7 @@
 r"""Socket records (JSON Lines, our own format) as a source of owners.
 
-Knows the records' fields and what their values mean for a subject. Must not know rules or packets.
+Knows the records' fields and what their values mean for a subject. Must not know rules or packets. Compiled where a C
+compiler exists (types in sockets.pxd), else interpreted, same answers.
 
     source = load_socket_records("sockets.jsonl", drives={r"\Device\HarddiskVolume3": "C:"})
     source.find(6, 4, 0x0A000005, 50123, 0xCB007109, 443, now_ns, 2)
@@ -11,16 +12,16 @@ image is never an error: a program may run from any path, and one that is not a 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
 from agent.attribution.subjects import PACKAGES_ROOT, SubjectMaker
 from agent.attribution.textfile import TextFile
 from agent.attribution.timeline import Timeline
-from agent.attribution.values import SocketRecord
-from agent.model.address import Address, Endpoint, parse_address, parse_endpoint
+from agent.model.address import Address, parse_endpoint
 from agent.model.device import Family
 from agent.model.errors import AttributionError
 from agent.model.moment import SECOND, parse_time
@@ -34,8 +35,15 @@ LISTENING = frozenset({"LISTEN", "LISTENING"})
 DEFAULT_SLACK_NS = int(BY_NAME["attribution.slack"].default) * SECOND
 
 _CACHED = 4096
-"""Entries after which a cache of parsed texts is emptied."""
-_Parsed = TypeVar("_Parsed")
+"""Entries after which the cache of parsed times is emptied."""
+
+# Characters by their numbers: compiled code compares nothing else.
+ZERO, NINE, DOT, COLON, OPENING, CLOSING, ZULU = 0x30, 0x39, 0x2E, 0x3A, 0x5B, 0x5D, 0x5A
+LETTER_A, LETTER_F, LOWER = 0x61, 0x66, 0x20
+MIN_ENDPOINT = len("[::1]:1")
+WORD = (1 << 64) - 1
+MAPPED = 0xFFFF  # before the 32 bits of an IPv4 address in an IPv6 one
+_LOW_HALF = (1 << 64) - 1  # as WORD, but kept a Python integer: it cuts 128-bit ones
 
 
 class SocketRecords:
@@ -85,10 +93,10 @@ def load_socket_records(
                 file, family=family, drives=drives, packages_root=packages_root, slack_ns=slack_ns
             )
     maker = SubjectMaker(NAME, family=family, drives=drives or {}, packages_root=packages_root)
-    parser = RecordParser(maker)
     timeline = Timeline(slack_ns)
+    parser = RecordParser(maker, timeline)
     torn = False
-    loads, record_of, add = orjson.loads, parser.record, timeline.add
+    loads = orjson.loads
     for number, line, whole in source.lines():
         try:
             row = loads(line)
@@ -98,7 +106,7 @@ def load_socket_records(
                 continue
             raise AttributionError(source.path, number, f"is not JSON ({error})") from None
         try:
-            add(record_of(row))
+            parser.add(row)
         except ValueError as error:
             raise AttributionError(source.path, number, str(error)) from None
     timeline.freeze()
@@ -109,124 +117,232 @@ def load_socket_records(
     return SocketRecords(timeline, facts=maker.facts, addresses=tuple(parser.addresses), warnings=tuple(warnings))
 
 
-class RecordParser:
-    """Turns decoded lines into records. Holds caches only, and `addresses`: local ends in order of appearance."""
+class End:
+    """The local or the remote end of the record at hand. Mutable: one object is read into again and again."""
 
-    def __init__(self, maker: SubjectMaker) -> None:
+    def __init__(self) -> None:
+        self.version = 0
+        self.anywhere = False
+        """No address is named: any of `version`."""
+        self.high = 0
+        """The upper 64 bits of the address; IPv4: 0."""
+        self.low = 0
+        self.port = 0
+        self.groups = array("H", bytes(2 * 8))
+
+    def read(self, key: str, value: Any) -> None:
+        """Takes ADDRESS:PORT; `key` is whose value it is, for messages."""
+        if type(value) is not str:
+            raise ValueError(f"{key} must be a text such as 10.0.0.5:443, not {_kind(value)}")
+        text: str = value
+        self.anywhere = False
+        if len(text) >= MIN_ENDPOINT and (self._ipv6(text) if ord(text[0]) == OPENING else self._ipv4(text)):
+            return
+        try:
+            address, port, version = parse_endpoint(text)  # everything rarer, and every error
+        except ValueError as error:
+            raise ValueError(f"{key} {error}") from None
+        self.anywhere = address is None
+        self.version, value = (version, 0) if address is None else address
+        self.high, self.low, self.port = value >> 64, value & _LOW_HALF, port
+
+    def _ipv4(self, text: str) -> bool:
+        """True if it was 1.2.3.4:5, not 0.0.0.0; a spelling that anyone could doubt is left to `parse_endpoint`."""
+        value = part = digits = dots = 0
+        for index in range(len(text)):
+            code = ord(text[index])
+            if ZERO <= code <= NINE:
+                if digits != 0 and part == 0:
+                    return False
+                part = part * 10 + code - ZERO
+                digits += 1
+                if part > 255:
+                    return False
+            elif digits == 0:
+                return False
+            elif code == DOT and dots < 3:
+                value, part, digits, dots = value << 8 | part, 0, 0, dots + 1
+            elif code == COLON and dots == 3:
+                self.version, self.high, self.low = 4, 0, value << 8 | part
+                return self.low != 0 and self._port(text, index + 1)
+            else:
+                return False
+        return False
+
+    def _ipv6(self, text: str) -> bool:
+        """As `_ipv4`, for [2001:db8::5]:443; not [::] or an IPv4-mapped address."""
+        size = len(text)
+        count = group = digits = 0
+        gap = -1
+        index = 1
+        while index < size:
+            code = ord(text[index])
+            if digits < 4 and ZERO <= code <= NINE:
+                group, digits = group << 4 | code - ZERO, digits + 1
+            elif digits < 4 and LETTER_A <= code | LOWER <= LETTER_F:
+                group, digits = group << 4 | (code | LOWER) - LETTER_A + 10, digits + 1
+            elif code in (COLON, CLOSING):
+                if digits != 0:
+                    if count == 8:
+                        return False
+                    self.groups[count] = group
+                    count, group = count + 1, 0
+                if code == CLOSING:
+                    break
+                if index + 1 < size and ord(text[index + 1]) == COLON and gap < 0 and (digits != 0 or index == 1):
+                    gap = count
+                    index += 1
+                elif digits == 0:
+                    return False
+                digits = 0
+            else:
+                return False
+            index += 1
+        if index + 1 >= size or ord(text[index + 1]) != COLON or (digits == 0 and gap != count):
+            return False
+        if count != 8 if gap < 0 else count == 8:
+            return False
+        high = low = 0
+        for place in range(8):
+            high = (high << 16 | low >> 48) & WORD
+            low = (low << 16) & WORD
+            if gap < 0 or place < gap:
+                low |= self.groups[place]
+            elif place >= gap + 8 - count:
+                low |= self.groups[place + count - 8]
+        self.version, self.high, self.low = 6, high, low
+        return (high != 0 or (low != 0 and low >> 32 != MAPPED)) and self._port(text, index + 2)
+
+    def _port(self, text: str, begin: int) -> bool:
+        """True if from `begin` on there is a port in decimal digits."""
+        size = len(text)
+        if not begin < size <= begin + 5:
+            return False
+        port = 0
+        for index in range(begin, size):
+            code = ord(text[index])
+            if not ZERO <= code <= NINE:
+                return False
+            port = port * 10 + code - ZERO
+        self.port = port
+        return port <= 65535
+
+
+class RecordParser:
+    """Puts decoded lines into a timeline. Holds caches only, and `addresses`: local ends in order of appearance."""
+
+    def __init__(self, maker: SubjectMaker, timeline: Timeline) -> None:
         self.maker = maker
+        self.timeline = timeline
         self.addresses: dict[Address, None] = {}
+        self._local = End()
+        self._remote = End()
+        self._last4 = End()
+        self._last6 = End()
         self._seconds: dict[str, int] = {}
-        self._hosts: dict[str, tuple[Address | None, int]] = {}
         self._protocols: dict[Any, int] = {}
 
-    def record(self, row: Any) -> SocketRecord:
-        """The record that one line holds. Raises ValueError saying which key is wrong and what is allowed."""
-        if type(row) is not dict:
-            raise ValueError(f"a socket record is a JSON object, not {_kind(row)}")
-        get = row.get
-        start_text, protocol_value, local_text = get("start"), get("protocol"), get("local")
+    def add(self, value: Any) -> None:
+        """Adds the record that one line holds. Raises ValueError saying which key is wrong and what is allowed."""
+        if type(value) is not dict:
+            raise ValueError(f"a socket record is a JSON object, not {_kind(value)}")
+        row: dict[str, Any] = value
+        start_text, protocol_value, local_text = row.get("start"), row.get("protocol"), row.get("local")
         if start_text is None or protocol_value is None or local_text is None:
-            missing = [key for key in MANDATORY if get(key) is None]
+            missing = [key for key in MANDATORY if row.get(key) is None]
             raise ValueError(f"{missing[0]} is missing; a socket record needs {', '.join(MANDATORY)}")
         start = self._time("start", start_text)
-        end_text = get("end")
+        end_text = row.get("end")
         end = None if end_text is None else self._time("end", end_text)
         if end is not None and end < start:
             raise ValueError(f"end {end_text!r} lies before start {start_text!r}")
-        local = self._endpoint("local", local_text)
-        remote = self._remote(get("remote"), local)
-        listening = self._listening(get("state"), remote)
-        initiated = get("initiated")
+        local, remote = self._local, self._remote
+        local.read("local", local_text)
+        remote_text = row.get("remote")
+        connected = self._connected(remote_text, local_text)
+        state = row.get("state")
+        listening = False if state is None else self._listening(state, connected, remote_text)
+        initiated = row.get("initiated")
         if initiated is not None and type(initiated) is not bool:
             raise ValueError(f"initiated must be true, false or null, not {_kind(initiated)}")
-        address = local.address
-        if address is not None and address not in self.addresses and not _is_loopback(address):
-            self.addresses[address] = None
-        return SocketRecord(
-            start,
-            end,
-            self._protocol(protocol_value),
-            local,
-            remote,
-            self.maker.subject(
-                get("image"),
-                get("services"),
-                get("package_family_name", ...),
-                get("pid"),
-                get("user"),
-            ),
-            initiated if remote is not None else None,
-            listening,
+        if not local.anywhere:
+            self._note(local)
+        protocol = self._protocol(protocol_value)
+        subject = self.maker.subject(
+            row.get("image"), row.get("services"), row.get("package_family_name", ...), row.get("pid"), row.get("user")
         )
+        if connected:
+            self.timeline.take(
+                start, end, protocol, remote.version, local.anywhere, local.high, local.low, local.port,
+                True, remote.high, remote.low, remote.port, subject, initiated, listening,
+            )  # fmt: skip
+        else:
+            self.timeline.take(
+                start, end, protocol, local.version, local.anywhere, local.high, local.low, local.port,
+                False, 0, 0, 0, subject, None, listening,
+            )  # fmt: skip
 
-    def _time(self, key: str, text: Any) -> int:
+    def _time(self, key: str, value: Any) -> int:
         """RFC 3339; the whole seconds of UTC times are parsed once each."""
-        if type(text) is not str:
-            raise ValueError(f"{key} must be an RFC 3339 time, not {_kind(text)}")
-        second = self._seconds.get(text[:19])
-        if second is not None and text[-1] == "Z":
-            if len(text) == 20:
-                return second
-            digits = text[20:-1]
-            if text[19] == "." and len(digits) <= 9 and digits.isascii() and digits.isdigit():
-                return second + int(digits.ljust(9, "0"))
+        if type(value) is not str:
+            raise ValueError(f"{key} must be an RFC 3339 time, not {_kind(value)}")
+        text: str = value
+        size = len(text)
+        if 20 <= size <= 30 and ord(text[size - 1]) == ZULU:
+            second = self._seconds.get(text[:19])
+            if second is not None:
+                if size == 20:
+                    return second
+                nanoseconds = _fraction(text)
+                if nanoseconds >= 0:
+                    return second + nanoseconds
         try:
             ns = parse_time(text)
         except ValueError as error:
             raise ValueError(f"{key} {error}") from None
-        if text[-1] == "Z":
-            _keep(self._seconds, text[:19], ns // SECOND * SECOND)
+        if text.endswith("Z"):
+            if len(self._seconds) >= _CACHED:
+                self._seconds.clear()
+            self._seconds[text[:19]] = ns // SECOND * SECOND
         return ns
 
-    def _endpoint(self, key: str, text: Any) -> Endpoint:
-        """ADDRESS:PORT; each address is parsed once."""
-        if type(text) is not str:
-            raise ValueError(f"{key} must be a text such as 10.0.0.5:443, not {_kind(text)}")
-        host_text, _, port_text = text.rpartition(":")
-        host = self._hosts.get(host_text)
-        try:
-            if (
-                len(port_text) <= 5
-                and port_text.isdigit()
-                and port_text.isascii()
-                and (port := int(port_text)) <= 65535
-            ):
-                if host is not None:
-                    return Endpoint(host[0], port, host[1])
-                if ":" not in host_text and (address := parse_address(host_text)).value:
-                    _keep(self._hosts, host_text, (address, 0))
-                    return Endpoint(address, port)
-            endpoint = parse_endpoint(text)  # everything rarer, and every error
-        except ValueError as error:
-            raise ValueError(f"{key} {error}") from None
-        _keep(self._hosts, host_text, (endpoint.address, endpoint.wildcard_version))
-        return endpoint
-
-    def _remote(self, text: Any, local: Endpoint) -> Endpoint | None:
-        """None for null and for 0.0.0.0:0, which is how some tools write it."""
+    def _connected(self, text: Any, local_text: str) -> bool:
+        """False for null and for 0.0.0.0:0, which is how some tools write it."""
         if text is None:
-            return None
-        remote = self._endpoint("remote", text)
-        if remote.address is None:
-            if remote.port == 0:
-                return None
-            raise ValueError(f"remote {text!r} names no address; write null for a socket without a remote end")
-        version = 4 if local.address is None and local.wildcard_version == 4 else remote.address.version
-        if version != remote.address.version or (local.address is not None and local.address.version != version):
-            raise ValueError(f"local {str(local)!r} and remote {text!r} are of different IP versions")
-        return remote
-
-    def _listening(self, state: Any, remote: Endpoint | None) -> bool:
-        """Only LISTEN means anything here; other words are other tools' names for what `remote` says already."""
-        if state is None:
             return False
+        local, remote = self._local, self._remote
+        remote.read("remote", text)
+        if remote.anywhere:
+            if remote.port == 0:
+                return False
+            raise ValueError(f"remote {text!r} names no address; write null for a socket without a remote end")
+        # A socket at [::] may also take IPv4.
+        if local.version != remote.version and not (local.anywhere and local.version == 6):
+            ends = f"local {str(parse_endpoint(local_text))!r} and remote {str(parse_endpoint(text))!r}"
+            raise ValueError(f"{ends} are of different IP versions")
+        return True
+
+    def _listening(self, state: Any, connected: bool, remote_text: Any) -> bool:
+        """Only LISTEN means anything here; other words are other tools' names for what `remote` says already."""
         if type(state) is not str:
             raise ValueError(f'state must be "LISTEN" or absent, not {_kind(state)}')
         if state.upper() not in LISTENING:
             return False
-        if remote is not None:
-            raise ValueError(f"state {state} with remote {str(remote)!r}: a listening socket has none; write null")
+        if connected:
+            remote = str(parse_endpoint(remote_text))
+            raise ValueError(f"state {state} with remote {remote!r}: a listening socket has none; write null")
         return True
+
+    def _note(self, local: End) -> None:
+        """Keeps an address of this host; most records have that of the record before."""
+        last = self._last4 if local.version == 4 else self._last6
+        if local.low == last.low and local.high == last.high:
+            return
+        last.low, last.high = local.low, local.high
+        wide = local.high  # a Python integer (sockets.pxd): 128 bits fit no C type
+        address = Address(local.version, wide << 64 | local.low)
+        if address not in self.addresses and not _is_loopback(address):
+            self.addresses[address] = None
 
     def _protocol(self, value: Any) -> int:
         known = self._protocols.get(value) if type(value) is str or type(value) is int else None
@@ -241,10 +357,19 @@ class RecordParser:
         return known
 
 
-def _keep(cache: dict[str, _Parsed], text: str, value: _Parsed) -> None:
-    if len(cache) >= _CACHED:
-        cache.clear()
-    cache[text] = value
+def _fraction(text: str) -> int:
+    """The nanoseconds of a time such as 2026-01-05T09:00:00.25Z; -1 if they are not spelt so."""
+    if ord(text[19]) != DOT or len(text) == 21:
+        return -1
+    nanoseconds = 0
+    for index in range(20, 29):
+        nanoseconds *= 10
+        if index < len(text) - 1:
+            code = ord(text[index])
+            if not ZERO <= code <= NINE:
+                return -1
+            nanoseconds += code - ZERO
+    return nanoseconds
 
 
 def _is_loopback(address: Address) -> bool:

@@ -2,7 +2,7 @@
 cimport cython
 
 cdef int EXACT, REMOTE, LOCAL, ANY
-cdef int TCP, UDP, KNOWN_OUTBOUND
+cdef int TCP, UDP, KNOWN_OUTBOUND, BLOCK
 cdef unsigned long long OPEN, LATEST, WORD, FIRST_FACTOR, SECOND_FACTOR
 
 
@@ -11,6 +11,11 @@ cdef class Timeline:
     cdef readonly unsigned long long slack
     cdef Py_ssize_t count
     cdef bint frozen
+    cdef Py_ssize_t pending
+    cdef unsigned long long[::1] new_keys
+    cdef unsigned long long[::1] new_starts
+    cdef unsigned long long[::1] new_ends
+    cdef unsigned int[::1] new_claims
     cdef object added_keys
     cdef object added_starts
     cdef object added_ends
@@ -31,14 +36,21 @@ cdef class Timeline:
     cdef unsigned long long[::1] reaches
     cdef unsigned int[::1] claims
 
-    @cython.locals(
-        port=cython.uint, kind=cython.int, protocol=cython.int, version=cython.int, remote_port=cython.uint,
-        opened=cython.Py_ssize_t,
-    )
     cpdef add(self, object record)
+    @cython.locals(kind=cython.int, opened=cython.Py_ssize_t, place=cython.Py_ssize_t, base=cython.Py_ssize_t)
+    cpdef take(
+        self, object start, object end, int protocol, int version, bint anywhere,
+        unsigned long long local_high, unsigned long long local_low, unsigned int port, bint connected,
+        unsigned long long remote_high, unsigned long long remote_low, unsigned int remote_port,
+        object subject, object initiated, bint listening,
+    )
+    @cython.locals(pending=cython.Py_ssize_t)
+    cdef int _flush(self) except -1
     cdef Py_ssize_t _number(self, object subject) except -1
     @cython.locals(size=cython.Py_ssize_t)
     cpdef freeze(self)
+    @cython.locals(place=cython.Py_ssize_t)
+    cdef bint _ascending(self, unsigned long long[::1] starts) except -1
     @cython.locals(used=cython.Py_ssize_t, record=cython.Py_ssize_t, base=cython.Py_ssize_t, found=cython.Py_ssize_t)
     cdef Py_ssize_t _group_all(self, unsigned int[::1] groups) except -1
     @cython.locals(

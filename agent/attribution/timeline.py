@@ -36,7 +36,11 @@ WORD = (1 << 64) - 1
 FIRST_FACTOR = 0x9E3779B97F4A7C15  # splitmix64's: odd, their bits well spread
 SECOND_FACTOR = 0xBF58476D1CE4E5B9
 
-_LOW_HALF = (1 << 64) - 1  # as WORD, but kept a Python integer: it cuts 128-bit ones
+BLOCK = 1024  # records that are collected before the columns grow by them
+
+# As WORD and LATEST, but kept Python integers: one cuts 128-bit integers, the other times of any year.
+_LOW_HALF = (1 << 64) - 1
+_LATEST = LATEST
 _INITIATED = (None, False, True)
 
 
@@ -48,6 +52,11 @@ class Timeline:
         self.slack = min(max(slack_ns, 0), LATEST)
         self.count = 0
         self.frozen = False
+        self.pending = 0
+        self.new_keys = array("Q", bytes(8 * 5 * BLOCK))
+        self.new_starts = array("Q", bytes(8 * BLOCK))
+        self.new_ends = array("Q", bytes(8 * BLOCK))
+        self.new_claims = array("I", bytes(4 * BLOCK))
         self.added_keys = array("Q")
         self.added_starts = array("Q")
         self.added_ends = array("Q")
@@ -73,32 +82,75 @@ class Timeline:
         return self.count
 
     def add(self, record: SocketRecord) -> None:
-        """Take one record, in the order of its source. Times outside 1970..2554 count as the nearest inside."""
-        if self.frozen:
-            raise RuntimeError("the timeline is frozen: add every record before")
+        """Take one record, in the order of its source."""
         start, end, protocol, local, remote, subject, initiated, listening = record
         address, port, version = local
-        kind = LOCAL if remote is None else EXACT
         local_value = remote_value = remote_port = 0
-        if address is None:
-            kind = ANY if remote is None else REMOTE
-        else:
+        if address is not None:
             version, local_value = address
         if remote is not None:
             remote_address, remote_port, version = remote
             if remote_address is not None:
                 version, remote_value = remote_address
+        self.take(
+            start, end, protocol, version, address is None, local_value >> 64, local_value & _LOW_HALF, port,
+            remote is not None, remote_value >> 64, remote_value & _LOW_HALF, remote_port,
+            subject, initiated, listening,
+        )  # fmt: skip
+
+    def take(
+        self,
+        start: int,
+        end: int | None,
+        protocol: int,
+        version: int,
+        anywhere: bool,
+        local_high: int,
+        local_low: int,
+        port: int,
+        connected: bool,
+        remote_high: int,
+        remote_low: int,
+        remote_port: int,
+        subject: Subject,
+        initiated: bool | None,
+        listening: bool,
+    ) -> None:
+        """add() of a record in pieces. Times outside 1970..2554 count as the nearest inside.
+
+        `anywhere`: the local end is any address of `version`; `connected`: there is a remote end. Each address is two
+        words of 64 bits (IPv4: the high one 0), 0 where there is none.
+        """
+        if self.frozen:
+            raise RuntimeError("the timeline is frozen: add every record before")
+        kind = (1 if anywhere else 0) | (0 if connected else 2)  # EXACT, REMOTE, LOCAL, ANY
         self.kinds[port] |= (1 << kind) << self._shift(protocol)
-        meta = self._meta(kind, protocol, version, port, remote_port)
-        self.added_keys.extend(
-            (meta, local_value & _LOW_HALF, local_value >> 64, remote_value & _LOW_HALF, remote_value >> 64)
-        )
-        self.added_starts.append(min(max(start, 0), LATEST))
-        self.added_ends.append(OPEN if end is None else min(max(end, 0), LATEST))
+        place = self.pending
+        base = place * 5
+        self.new_keys[base] = self._meta(kind, protocol, version, port, remote_port)
+        self.new_keys[base + 1] = local_low
+        self.new_keys[base + 2] = local_high
+        self.new_keys[base + 3] = remote_low
+        self.new_keys[base + 4] = remote_high
+        self.new_starts[place] = min(max(start, 0), _LATEST)
+        self.new_ends[place] = OPEN if end is None else min(max(end, 0), _LATEST)
         # A claim is what a record says of an owner: subject, who opened it, listening.
         opened = 0 if initiated is None else 2 if initiated else 1
-        self.added_claims.append((self._number(subject) * 3 + opened) * 2 + (1 if listening else 0))
+        self.new_claims[place] = (self._number(subject) * 3 + opened) * 2 + (1 if listening else 0)
+        self.pending = place + 1
         self.count += 1
+        if self.pending == BLOCK:
+            self._flush()
+
+    def _flush(self) -> int:
+        """The records of the block in work behind those of the blocks before."""
+        pending = self.pending
+        self.added_keys.frombytes(memoryview(self.new_keys)[: 5 * pending].tobytes())
+        self.added_starts.frombytes(memoryview(self.new_starts)[:pending].tobytes())
+        self.added_ends.frombytes(memoryview(self.new_ends)[:pending].tobytes())
+        self.added_claims.frombytes(memoryview(self.new_claims)[:pending].tobytes())
+        self.pending = 0
+        return 0
 
     def _number(self, subject: Subject) -> int:
         """Equal subjects have one number. By identity first: hashing nine fields costs as much as all of `add`."""
@@ -116,6 +168,7 @@ class Timeline:
         """Build the index of what was added."""
         if self.frozen:
             return
+        self._flush()
         self.frozen = True
         size = 8
         while size < 2 * self.count:
@@ -131,13 +184,21 @@ class Timeline:
         self.reaches = array("Q", bytes(8 * self.count))
         self.claims = array("I", bytes(4 * self.count))
         starts = self.added_starts
+        places = range(self.count)
         # Stable: of records with the same start, the first in the file stays first.
-        order = array("I", sorted(range(self.count), key=starts.__getitem__))
+        order = array("I", places if self._ascending(starts) else sorted(places, key=starts.__getitem__))
         self._place(groups, order, starts, self.added_ends, self.added_claims)
         self._close()
         self.numbers, self.numbers_by_id = {}, {}
         self.added_keys, self.added_starts, self.added_ends = array("Q"), array("Q"), array("Q")
         self.added_claims = array("I")
+
+    def _ascending(self, starts: array[int]) -> bool:
+        """True if the records were added in order of their start, as most sources write them."""
+        for place in range(1, self.count):  # noqa: SIM110 - compiled, a loop of integers; all() would be one of objects
+            if starts[place] < starts[place - 1]:
+                return False
+        return True
 
     def _group_all(self, groups: array[int]) -> int:
         """The group of every record, and how many there are. `firsts` and `table` are filled on the way."""

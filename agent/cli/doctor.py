@@ -25,6 +25,8 @@ from agent.cli.output import Table, emit_json, show
 
 COMPILED = (
     "agent.attribution.chain",
+    "agent.attribution.sockets",
+    "agent.attribution.subjects",
     "agent.attribution.timeline",
     "agent.attribution.values",
     "agent.capture.scan",

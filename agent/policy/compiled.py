@@ -57,10 +57,15 @@ def compile_rules(
     """Each rule of the device's list, in order; the filters are numbered from 0."""
     compiled: list[CompiledRule] = []
     active = 0
+    usable = support(device, "rules", settings)
+    executables = None if device.executables is None else frozenset(device.executables)
     for index, rule in enumerate(rules_of(document, device.family)):
         place = rule_place(device.family, index, rule.name)
         try:
-            filter, notes = _compile(rule, device, settings, executable_exists, active)
+            if not usable.supported:
+                raise _IgnoredError("rules_unsupported", usable.because)
+            image, found = _image(rule.process_path, device, executables, executable_exists)
+            filter, notes = _compile(rule, device, settings, image, found, active)
         except _IgnoredError as ignored:
             code, because = ignored.args
             compiled.append(CompiledRule(rule=rule, place=place, code=code, because=because))
@@ -81,12 +86,8 @@ def opens_dns(filter: Filter) -> bool:
 
 
 def _compile(
-    rule: ExclusionRule, device: Device, settings: Settings, exists: ExecutableExists | None, index: int
+    rule: ExclusionRule, device: Device, settings: Settings, image: str | None, notes: list[Note], index: int
 ) -> tuple[Filter, tuple[Note, ...]]:
-    usable = support(device, "rules", settings)
-    if not usable.supported:
-        raise _IgnoredError("rules_unsupported", usable.because)
-    image, notes = _image(rule.process_path, device, exists)
     if rule.package_family_name is not None:
         packaged = support(device, "packages", settings)
         if not packaged.supported:
@@ -105,7 +106,9 @@ def _compile(
     return filter, (*notes, *_absent(filter, device))
 
 
-def _image(written: str | None, device: Device, exists: ExecutableExists | None) -> tuple[str | None, list[Note]]:
+def _image(
+    written: str | None, device: Device, executables: frozenset[str] | None, exists: ExecutableExists | None
+) -> tuple[str | None, list[Note]]:
     """The canonical image of an executable that is there, or has to be taken to be there."""
     if written is None:
         return None, []
@@ -116,10 +119,10 @@ def _image(written: str | None, device: Device, exists: ExecutableExists | None)
     notes: list[Note] = []
     if device.family is Family.WINDOWS and "%" in written and not device.environment and not device.assumed:
         notes.append(("environment_assumed", "the device's environment is not described: Windows' defaults are taken"))
-    if device.executables is None and exists is None:
+    if executables is None and exists is None:
         notes.append(("executables_assumed", "the device's executables are not described: taken to exist"))
         return image, notes
-    found = image in device.executables if device.executables is not None else exists is not None and exists(image)
+    found = image in executables if executables is not None else exists is not None and exists(image)
     if not found:
         raise _IgnoredError("executable_missing", f"{written} does not exist on the device")
     return image, notes

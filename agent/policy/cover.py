@@ -16,10 +16,9 @@ from itertools import product
 
 from agent.model.rule import Network
 from agent.policy.effective import Filter
-from agent.policy.values import union
+from agent.policy.values import EVERYTHING, union
 
 Range = tuple[int, int, int]
-_EVERYTHING: list[Range] = [(4, 0, (1 << 32) - 1), (6, 0, (1 << 128) - 1)]
 
 
 def covers(wide: Filter, narrow: Filter) -> bool:
@@ -35,7 +34,7 @@ def _covers(wide: Filter, ranges: list[Range], narrow: Filter) -> bool:
         and wide.service in (None, narrow.service)
         and wide.package in (None, narrow.package)
         and (
-            ranges == _EVERYTHING
+            ranges == EVERYTHING
             or (narrow.remotes is not None and all(_within(block, ranges) for block in narrow.remotes))
         )
     )
@@ -43,7 +42,7 @@ def _covers(wide: Filter, ranges: list[Range], narrow: Filter) -> bool:
 
 def _ranges(filter: Filter) -> list[Range]:
     """The addresses a filter lets through; undefined remotes are all."""
-    return _EVERYTHING if filter.remotes is None else union(filter.remotes)
+    return EVERYTHING if filter.remotes is None else union(filter.remotes)
 
 
 def _within(block: Network, ranges: list[Range]) -> bool:

@@ -24,6 +24,7 @@ from agent.policy.fields import (
     listing,
     mapping,
     parsed,
+    parsed_items,
     shown,
     switch,
     texts,
@@ -108,9 +109,7 @@ def _facts(fields: Mapping[str, Tree], key: str, place: Place, parse: Callable[[
 
 def _distinct(value: Tree, place: Place, parse: Callable[[str], Value]) -> tuple[Value, ...]:
     """The values of a list, each once, in order."""
-    return tuple(
-        dict.fromkeys(parsed(item, place.item(index), parse) for index, item in enumerate(listing(value, place)))
-    )
+    return tuple(dict.fromkeys(parsed_items(listing(value, place), place, parse)))
 
 
 def _pairs(

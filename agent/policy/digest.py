@@ -13,14 +13,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from agent.model.address import Address
 from agent.model.rule import Network
-from agent.policy.effective import EffectivePolicy
+from agent.policy.effective import EffectivePolicy, Filter
 from agent.policy.values import prefix_text
 
 NOT_COUNTED = frozenset({"generation", "digest", "warnings"})
+_PLAIN = frozenset({str, int, bool})
 
 
 def policy_digest(policy: EffectivePolicy) -> str:
@@ -31,21 +33,38 @@ def policy_digest(policy: EffectivePolicy) -> str:
 
 def canonical_json(value: Any) -> bytes:  # Any: whatever a policy holds, dataclasses and all
     """`value` as canonical JSON."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(_plain(value, {}), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, filters: dict[int, Any]) -> Any:
+    """`filters`: those made plain already, by identity: a policy holds each twice, in the snapshot and by itself."""
+    if value is None or type(value) in _PLAIN:
+        return value
     if isinstance(value, Network):
         return prefix_text(value)
     if isinstance(value, Address):
         return str(value)
+    if isinstance(value, Filter):
+        if id(value) not in filters:
+            filters[id(value)] = _fields(value, filters)
+        return filters[id(value)]
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return _fields(value, filters)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, filters) for key, item in value.items()}
     if isinstance(value, frozenset):
-        return sorted(_plain(item) for item in value)
+        return sorted(_plain(item, filters) for item in value)
     if isinstance(value, tuple | list):
-        plain = [_plain(item) for item in value]
+        plain = [_plain(item, filters) for item in value]
         return sorted(set(plain)) if value and all(isinstance(item, Network) for item in value) else plain
     return value
+
+
+def _fields(value: Any, filters: dict[int, Any]) -> dict[str, Any]:
+    return {name: _plain(getattr(value, name), filters) for name in _names(type(value))}  # type: ignore[arg-type]
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    """The fields of a dataclass."""
+    return tuple(field.name for field in fields(kind))

@@ -26,6 +26,8 @@ MAX_BYTES = 4 << 20
 MAX_DEPTH = 32
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PLAIN = (None, "")
+"""Styles of a scalar without quotes."""
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _JSON = re.compile(r'\s*\{\s*["}]')
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -137,6 +139,8 @@ def _as_text(value: Any, place: Place, depth: int = 0) -> Tree:  # Any: JSON ent
 
 def _sound(text: str, place: Place) -> str:
     """`text`, if it is Unicode: escapes can spell half a surrogate pair, which no output could be written with."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -153,6 +157,10 @@ def _yaml_tree(text: str, place: Place) -> Tree:
     root: list[Tree] = []
     stack: list[_Open] = []
     for event in _events(text, place):
+        if stack and type(event) is yaml.ScalarEvent and event.anchor is None and event.tag is None:
+            text = event.value  # most of a document, in few steps
+            stack[-1].add(event, None if text in _NULLS and event.style in _PLAIN else _sound(text, place), place)
+            continue
         if isinstance(event, yaml.DocumentStartEvent) and root:
             raise place.error(f"{_line(event)} begins another document; one file holds one")
         if not isinstance(event, yaml.NodeEvent):
@@ -206,7 +214,7 @@ def _value(event: yaml.NodeEvent) -> Tree:
         return []
     assert isinstance(event, yaml.ScalarEvent)
     text: str = event.value
-    return None if event.style in (None, "") and text in _NULLS else text
+    return None if event.style in _PLAIN and text in _NULLS else text
 
 
 def _refuse_shortcuts(event: yaml.NodeEvent, place: Place) -> None:
@@ -219,8 +227,11 @@ def _refuse_shortcuts(event: yaml.NodeEvent, place: Place) -> None:
 
 def _events(text: str, place: Place) -> Iterator[yaml.Event]:
     """YAML's events, by the C parser where PyYAML has it; whatever it cannot read becomes one line."""
+    loader = None
     try:
-        yield from yaml.parse(text, Loader=_LOADER)
+        loader = _LOADER(text)
+        while loader.check_event():
+            yield loader.get_event()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -228,6 +239,9 @@ def _events(text: str, place: Place) -> Iterator[yaml.Event]:
         raise place.error(f"{where}not YAML: {what}") from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # ReaderError; absurd escapes and version numbers
         raise place.error(f"not YAML: {error}") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
 
 
 def _line(event: yaml.Event) -> str:

@@ -12,7 +12,7 @@ Knows how a place is named in an error. Must not know: YAML, JSON, what any fiel
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar, Union
 
@@ -146,6 +146,21 @@ def parsed(value: Tree, place: Place, parse: Callable[[str], Value]) -> Value:
         return parse(word)
     except ValueError as error:
         raise place.error(str(error)) from None
+
+
+def parsed_items(items: Iterable[Tree], place: Place, parse: Callable[[str], Value]) -> list[Value]:
+    """What `parsed` makes of each element of the list at `place`; the first that is wrong is named."""
+    values = []
+    for index, item in enumerate(items):
+        bare = item.strip() if isinstance(item, str) else ""
+        try:
+            if bare and not _UNSAFE.search(bare):
+                values.append(parse(bare))
+                continue
+        except ValueError as error:
+            raise place.item(index).error(str(error)) from None
+        text(item, place.item(index))  # says what is wrong
+    return values
 
 
 def version(tree: Mapping[str, Tree], place: Place) -> None:

@@ -15,7 +15,20 @@ from collections.abc import Callable, Mapping
 from agent.model.device import Family
 from agent.model.rule import MAX_REMOTES, ExclusionRule, Network, RuleDocument
 from agent.model.vocabulary import Direction
-from agent.policy.fields import Place, Tree, kind, listing, mapping, nearest, parsed, shown, switch, text, version
+from agent.policy.fields import (
+    Place,
+    Tree,
+    kind,
+    listing,
+    mapping,
+    nearest,
+    parsed,
+    parsed_items,
+    shown,
+    switch,
+    text,
+    version,
+)
 from agent.policy.values import (
     package_family_name,
     parse_network,
@@ -115,12 +128,12 @@ def _rule(item: Tree, place: Place, family: Family, index: int) -> ExclusionRule
         raise here.error("name is missing; every rule has a name")
     return ExclusionRule(
         name=_name(fields["name"], here.at("name")),
-        description=_description(fields.get("description"), here.at("description")),
+        description=_description(fields.get("description"), here),
         process_path=_condition(fields, "process_path", here, _PATHS.get(family)),
         service_name=_condition(fields, "service_name", here, _SERVICES.get(family)),
         package_family_name=_condition(fields, "package_family_name", here, package_family_name),
-        direction=_direction(fields.get("direction"), here.at("direction")),
-        remotes=_remotes(fields.get("remote_ips"), here.at("remote_ips")),
+        direction=_direction(fields.get("direction"), here),
+        remotes=_remotes(fields.get("remote_ips"), here),
     )
 
 
@@ -137,12 +150,12 @@ def _name(value: Tree, place: Place) -> str:
     return name
 
 
-def _description(value: Tree, place: Place) -> str:
+def _description(value: Tree, here: Place) -> str:
     """Free text of any number of lines; it is shown, never matched."""
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise place.error(f"is {kind(value)}, not text")
+        raise here.at("description").error(f"is {kind(value)}, not text")
     return value
 
 
@@ -152,22 +165,24 @@ def _condition(fields: Mapping[str, Tree], key: str, here: Place, parse: Callabl
     return None if value is None or parse is None else parsed(value, here.at(key), parse)
 
 
-def _direction(value: Tree, place: Place) -> Direction | None:
+def _direction(value: Tree, here: Place) -> Direction | None:
     if value is None:
         return None
+    place = here.at("direction")
     word = text(value, place)
     if word not in _DIRECTIONS:
         raise place.error(f"{shown(word)} is not allowed; allowed: Inbound, Outbound (leave the key out for both)")
     return _DIRECTIONS[word]
 
 
-def _remotes(value: Tree, place: Place) -> tuple[Network, ...] | None:
+def _remotes(value: Tree, here: Place) -> tuple[Network, ...] | None:
     """1..20 addresses or blocks, as a list or as one comma-separated text (X16)."""
     if value is None:
         return None
+    place = here.at("remote_ips")
     written: list[Tree] = list(text(value, place).split(",")) if isinstance(value, str) else listing(value, place)
     if not written:
         raise place.error(f"is an empty list; write 1..{MAX_REMOTES} addresses, or leave the key out for any")
     if len(written) > MAX_REMOTES:
         raise place.error(f"has {len(written)} addresses; at most {MAX_REMOTES} are allowed in one rule")
-    return tuple(parsed(item, place.item(index), parse_network) for index, item in enumerate(written))
+    return tuple(parsed_items(written, place, parse_network))

@@ -107,13 +107,14 @@ def _take(
     """The exclusion snapshot, with what it warns of."""
     compiled = compile_rules(document, device, settings, executable_exists)
     warnings: list[Note] = []
-    for item in compiled:
-        if is_unbounded(item.rule) and settings.flag("policy.reject_unbounded_rules"):
+    unbounded = [is_unbounded(item.rule) for item in compiled]
+    for item, wide in zip(compiled, unbounded, strict=True):
+        if wide and settings.flag("policy.reject_unbounded_rules"):
             message = "is unbounded: it lets everything through; name a process, service, package or fewer addresses"
             raise PolicyError(document.path, message, rule=item.place)
         if item.filter is None:
             warnings.append(("rule_ignored", f"rule {item.rule.name!r} is ignored: {item.because}"))
-        elif is_unbounded(item.rule):
+        elif wide:
             warnings.append(("unbounded_rule", f"rule {item.rule.name!r} is unbounded: it lets everything through"))
         warnings += item.notes
     if not any(item.filter for item in compiled):
@@ -124,9 +125,9 @@ def _take(
             name=item.rule.name,
             filter=item.filter,
             ignored_because=item.because,
-            unbounded=is_unbounded(item.rule),
+            unbounded=wide,
         )
-        for item in compiled
+        for item, wide in zip(compiled, unbounded, strict=True)
     )
     return snapshot, list(dict.fromkeys(warnings))
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from agent.model.address import Address, canonical_address, parse_address
+from agent.model.address import Address, canonical_address, format_address, parse_address
 from agent.model.image import posix_image, windows_image
 from agent.model.rule import Network
 from agent.policy.fields import shown
@@ -25,6 +25,8 @@ _LONGEST_IPV6 = len("0000:0000:0000:0000:0000:ffff:255.255.255.255")
 _MAPPED_BITS = 96  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2
 _OCTET = r"(?:0|[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)
+_PLAIN_IPV4 = re.compile(rf"({_OCTET})\.({_OCTET})\.({_OCTET})\.({_OCTET})(?:/([12]?\d|3[0-2]))?", re.ASCII)
+_LENGTH = re.compile(r"0|[1-9]\d{0,2}", re.ASCII)
 _IPV6 = re.compile(r"[0-9A-Fa-f:]+(?P<ipv4>(?<=:)[0-9]+\.[0-9.]+)?", re.ASCII)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 # MS-SCMR 3.1.4.12: "The forward slash, back slash, comma, and space characters are illegal in service names."
@@ -57,6 +59,9 @@ def parse_network(text: str) -> Network:
     Plain integers rather than netaddr: that accepts masks and host masks, which must be refused here anyway, and its
     import costs more than reading the whole document. The tests hold the two against each other.
     """
+    if plain := _PLAIN_IPV4.fullmatch(text):  # most networks there are
+        a, b, c, d, bits = plain.groups("32")
+        return _network(4, int(a) << 24 | int(b) << 16 | int(c) << 8 | int(d), int(bits), text)
     written, slash, length_text = text.partition("/")
     address = strict_address(written.strip() if slash else written)
     mapped = address.version == 4 and ":" in written
@@ -79,7 +84,7 @@ def _prefix_length(text: str, written: str, width: int) -> int:
     length = written.strip()
     if "." in length or ":" in length:
         raise ValueError(f"{shown(text)}: write the prefix length as a number: 1.1.1.1/24, not a mask")
-    if not re.fullmatch(r"0|[1-9]\d{0,2}", length, re.ASCII) or int(length) > width:
+    if not _LENGTH.fullmatch(length) or int(length) > width:
         raise ValueError(f"{shown(text)}: the prefix length after '/' is a number from 0 to {width}")
     return int(length)
 
@@ -87,7 +92,7 @@ def _prefix_length(text: str, written: str, width: int) -> int:
 def prefix_text(network: Network) -> str:
     """`network` in its one canonical spelling, such as 1.1.1.0/24 or 2001:db8::7 (equal blocks, equal texts)."""
     hosts = (network.last - network.first).bit_length()
-    address = str(Address(network.version, network.first))
+    address = format_address(network.version, network.first)
     return f"{address}/{_BITS[network.version] - hosts}" if hosts else address
 
 
@@ -102,9 +107,16 @@ def union(networks: Iterable[Network]) -> list[tuple[int, int, int]]:
     return ranges
 
 
+EVERYTHING: list[tuple[int, int, int]] = [(4, 0, (1 << 32) - 1), (6, 0, (1 << 128) - 1)]
+"""The union of all addresses."""
+
+
 def covers_a_version(networks: Iterable[Network]) -> bool:
     """True if the networks together are every IPv4 or every IPv6 address, whichever way they are cut up."""
-    return any(first == 0 and last == (1 << _BITS[version]) - 1 for version, first, last in union(networks))
+    blocks = tuple(networks)
+    return any(network.first == 0 for network in blocks) and any(
+        first == 0 and last == (1 << _BITS[version]) - 1 for version, first, last in union(blocks)
+    )
 
 
 def host_name(text: str) -> str:

@@ -6,10 +6,13 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
 import zstandard
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from agent.attribution.sockets import SocketRecords, load_socket_records
 from agent.attribution.textfile import MAX_LINE
@@ -153,6 +156,55 @@ def test_times_are_exact(tmp_path: Path, start: str, end: str, first: int, last:
     for local in ("10.0.0.5:50123", "10.0.0.5:1"):
         known = [ask(source, local, now=now) is not None for now in (first - 1, first, last, last + 1)]
         assert known == [False, True, True, False]
+
+
+def endpoint_texts() -> st.SearchStrategy[str]:
+    """Endpoints as programs spell them, almost so, and as nobody does."""
+    group = st.sampled_from(["0", "1", "db8", "0DB8", "ffff", "FFFF", "00000", "g", "", "1.2.3.4", "%1"])
+    octet = st.sampled_from(["0", "1", "10", "127", "255", "256", "01", "1000", "", "٣"])
+    port = st.sampled_from(["0", "1", "443", "65535", "65536", "00443", "000443", "", "-1", "٣", "4a"])
+    ipv4 = st.lists(octet, min_size=3, max_size=5).map(".".join)
+    ipv6 = st.lists(group, min_size=1, max_size=9).map(":".join)
+    real = st.one_of(st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str))
+    bracketed = st.one_of(ipv6, real).map(lambda host: f"[{host}]")
+    host = st.one_of(real, ipv4, bracketed, st.sampled_from(["[::]", "[::1]", "[::ffff:1.2.3.4]", "[::ffff:102:304]"]))
+    return st.one_of(st.tuples(host, port).map(":".join), st.text("0123456789abcdef:.[]%", max_size=24))
+
+
+@given(endpoint_texts())
+@example("[1::2:3:4:5:6:7]:1")
+@example("[1::2:3:4:5:6:7:8]:1")
+@example("[::1:2:3:4:5:6:7]:1")
+@example("[1:2:3:4:5:6:7::]:1")
+@example("[1:2:3:4:5:6:7:8]:65535")
+@example("[1:2:3:4:5:6:7:]:1")
+@example("[:1:2:3:4:5:6:7]:1")
+@example("[1:::2]:1")
+@example("[::ffff:a00:5]:1")
+@example("[::1:0:0]:1")
+def test_endpoints_are_read_as_the_model_reads_them(text: str) -> None:
+    """Whatever reads the plain ones digit by digit: the same address and port, or the same words on what is wrong."""
+    with NamedTemporaryFile(suffix=".jsonl") as file:
+        file.write(json.dumps({"start": START, "protocol": "udp", "local": text}).encode())
+        file.flush()
+        wrong = ""
+        try:
+            address, port, version = parse_endpoint(text)
+        except ValueError as error:
+            wrong = str(error)
+        if wrong:
+            with pytest.raises(AttributionError) as caught:
+                load_socket_records(file.name)
+            assert str(caught.value).endswith(f": local {wrong}")
+            return
+        source = load_socket_records(file.name)
+    loopback = address is not None and (address.value >> 24 == 127 if address.version == 4 else address.value == 1)
+    assert list(source.local_addresses()) == ([] if address is None or loopback else [address])
+    here = address or Address(version, 1)
+    assert source.find(17, here.version, here.value, port, 1, 1, T0, 0) is not None
+    assert source.find(17, here.version, here.value, port ^ 1, 1, 1, T0, 0) is None
+    if address is not None:
+        assert source.find(17, here.version, here.value ^ 1, port, 1, 1, T0, 0) is None
 
 
 def test_slack_is_a_minute_unless_told(tmp_path: Path) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.cli import output
 from agent.cli.output import Line, Table, count, note, printable, show, size
 from tests.cli.samples import ROOT
 
@@ -48,6 +52,34 @@ def test_text_in_brackets_is_no_markup(capsys: pytest.CaptureFixture[str]) -> No
     assert "[red]x[/red]" in out
     assert ":smile: [b]" in out
     assert "[bold]t" in out
+
+
+_ASCII = st.text(st.characters(max_codepoint=126), max_size=12)
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> Table | Line:
+    """A line or a table of ASCII text, control characters included."""
+    if draw(st.booleans()):
+        return Line(text=draw(_ASCII), style="bold")
+    columns = draw(st.lists(_ASCII, min_size=1, max_size=4, unique=True))
+    row = st.lists(_ASCII, min_size=len(columns), max_size=len(columns))
+    rows, right = draw(st.lists(row, max_size=4)), draw(st.frozensets(st.sampled_from(columns)))
+    return Table(title=draw(_ASCII), columns=columns, rows=rows, right=right, styles={"a": "red"})
+
+
+@given(st.lists(parts(), max_size=4))
+def test_plain_parts_look_as_rich_draws_them(drawn: list[Table | Line]) -> None:
+    """What a pipe gets is the same whether rich is needed or not."""
+
+    def shown() -> str:
+        with redirect_stdout(StringIO()) as out:
+            show(drawn)
+        return out.getvalue()
+
+    with mock.patch.object(output, "_is_plain", return_value=False):
+        by_rich = shown()
+    assert shown() == by_rich
 
 
 @pytest.mark.parametrize(

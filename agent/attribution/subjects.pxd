@@ -1,0 +1,11 @@
+# C types of subjects.py. What is not named here stays a Python object.
+
+
+cdef class SubjectMaker:
+    cdef readonly object source, family, drives, confidence
+    cdef object _root
+    cdef dict _known, _strange
+    cdef set _facts
+
+    cpdef object subject(self, object image, object services, object package, object pid, object user)
+    cdef object _make(self, object image, object services, object package, object pid, object user)
