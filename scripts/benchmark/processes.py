@@ -76,12 +76,21 @@ def warm(files: Sequence[Path]) -> None:
 
 
 def in_turn(
-    commands: Mapping[str, Sequence[str]], rounds: int, say: Callable[[str], None] = lambda text: None
+    commands: Mapping[str, Sequence[str]],
+    rounds: int,
+    say: Callable[[str], None] = lambda text: None,
+    outputs: Sequence[Path] = (),
 ) -> dict[str, tuple[Sample, ...]]:
-    """Each command `rounds` times, one after the other in each round, so that a busy moment hits them alike."""
+    """Each command `rounds` times, one after the other in each round, so that a busy moment hits them alike.
+
+    `outputs` are removed before each: replacing a file of 100 MB has some file systems write it out at once, which
+    says more about the disk than about the command.
+    """
     samples: dict[str, list[Sample]] = {name: [] for name in commands}
     for number in range(rounds):
         for name, command in commands.items():
+            for path in outputs:
+                path.unlink(missing_ok=True)
             os.sync()  # what the one before wrote shall not be written while this one runs
             samples[name].append(run(command))
             say(f"round {number + 1} of {rounds}: {name}: {samples[name][-1].seconds:.3f} s")
