@@ -63,7 +63,7 @@ class MergedReader:
     @property
     def bytes_read(self) -> int:
         """Of all captures, as they lie on the disk."""
-        return self._read + sum(reader.bytes_read for reader in self._open.values())
+        return self._read + sum(reader.bytes_read for reader in list(self._open.values()))
 
     def close(self) -> None:
         for source in list(self._open):

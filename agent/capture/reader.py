@@ -155,7 +155,7 @@ class CaptureReader:
     def move_to(self, data: memoryview, records: memoryview) -> bool:
         """Go on in other memory, so that the batches handed out before stay as they are; False if it is too little."""
         window = self._window
-        if len(data) < 2 * (window.end - window.at):
+        if len(data) < window.end - window.at:
             return False
         if window.data is not data:
             window.move_to(data)

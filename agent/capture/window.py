@@ -31,7 +31,7 @@ class Window:
         return self._origin + position
 
     def move_to(self, data: bytearray | memoryview) -> None:
-        """The unread bytes to the front of `data`, where it goes on; what points into other memory stays valid."""
+        """The unread bytes to the front of `data`, which holds them, where it goes on; other memory stays as it is."""
         left = self.end - self.at
         memoryview(data)[:left] = memoryview(self.data)[self.at : self.end]
         self.moved += left

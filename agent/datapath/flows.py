@@ -1,7 +1,7 @@
 """The flow table: tuple -> counters, TCP state, cached verdict, time-outs, eviction. Bounded, deterministic.
 
 Knows how flows live and die. Never: what a verdict means, frames, names. One flow is WORDS 64-bit words in one
-array, so that a packet touches two neighbouring cache lines; what packets rarely need lies in a second array.
+array, so that a packet touches one cache line (IPv6: two); what packets rarely need lies in a second array.
 
     flows = FlowTable(1_000_000, 1024, seed, timeouts)
     slot = flows.find(local_high, local_low, remote_high, remote_low, key)     # -1: unknown
@@ -463,7 +463,7 @@ class FlowTable:
             self.words[base + LAST_SEEN] = now
         reply = ((facts & OUT) != 0) != ((meta & OUTBOUND) != 0)
         self._count(slot, reply, length)
-        if flags != 0 and (state != ESTABLISHED or (flags & 7) != 0):
+        if (key >> 24) & 0xFF == 6 and (state != ESTABLISHED or (flags & 7) != 0):
             self.tcp_packet(slot, reply, flags)
         return meta & 0x7F
 

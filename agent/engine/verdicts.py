@@ -14,7 +14,7 @@ from agent.datapath.layout import AGENT_DENIED
 from agent.engine.classify import DNS_PORT, Classification, classify, subject_key
 from agent.engine.pairs import Pairs
 from agent.model.address import Address
-from agent.model.protocols import TCP, UDP
+from agent.model.protocols import TCP, UDP, WITH_PORTS
 from agent.model.subject import UNATTRIBUTED, Subject
 from agent.model.vocabulary import Direction
 from agent.policy.effective import EffectivePolicy, Filter, FlowFacts
@@ -113,7 +113,7 @@ class Verdicts:
     def _all_interesting(self, protocol: int) -> None:
         """Likewise flows of a whole protocol; ports and types that are interesting by themselves keep their numbers."""
         shared = len(self.services) + 1
-        for number in range(65536 if protocol in (TCP, UDP) else 256):
+        for number in range(65536 if protocol in WITH_PORTS else 256):
             self.services.setdefault(protocol << 16 | number, shared)
         for known, services in ((TCP, self.tcp_services), (UDP, self.udp_services)):
             if protocol == known:

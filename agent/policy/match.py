@@ -13,7 +13,7 @@ Knows what one condition makes of one fact. Must not know: speed, the order of f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from operator import eq
 from typing import Final, Literal, NamedTuple, TypeVar
@@ -61,16 +61,29 @@ def matches(filter: Filter, facts: Facts) -> bool:
 
 def condition_state(filter: Filter, condition: Condition, facts: Facts) -> ConditionState:
     """What becomes of one condition. It depends on that condition's value and fact alone: `table.py` rests on it."""
-    subject = facts.subject
-    if condition == "direction":
-        return _state(filter.direction, facts.direction, eq)
     if condition == "remote_ips":
         return _state(filter.remotes, facts.remote, within_any)
-    if condition == "process_path":
-        return _state(filter.image, subject.canonical_image, fits_pattern if filter.reserved else eq)
+    if condition == "process_path" and filter.reserved:
+        return _state(filter.image, facts.subject.canonical_image, fits_pattern)
     if condition == "service_name":
-        return _state(filter.service, subject.services, hosted)
-    return _state(filter.package, package_fact(subject), eq)
+        return _state(filter.service, facts.subject.services, hosted)
+    return _state(wanted_exactly(filter, condition), fact_compared(condition, facts), eq)
+
+
+def wanted_exactly(filter: Filter, condition: Condition) -> Hashable | None:
+    """The one fact that meets a condition which asks for equality; None if it is undefined or asks otherwise."""
+    if condition == "direction":
+        return filter.direction
+    if condition == "process_path" and not filter.reserved:
+        return filter.image
+    return filter.package if condition == "package_family_name" else None
+
+
+def fact_compared(condition: Condition, facts: Facts) -> Hashable | None:
+    """What `wanted_exactly` is compared with; None if it is unknown."""
+    if condition == "direction":
+        return facts.direction
+    return facts.subject.canonical_image if condition == "process_path" else package_fact(facts.subject)
 
 
 def effective_subject(subject: Subject, minimum: Confidence) -> Subject:

@@ -169,7 +169,8 @@ class Frames:
             self._total = None if None in sizes else sum(size for size in sizes if size is not None)
         if self._merged is not None:
             return self._merged.bytes_read, self._total
-        return self._read + (self._open.bytes_read if self._open is not None else 0), self._total
+        read, reader = self._read, self._open  # another thread may be about to open the next
+        return read + (reader.bytes_read if reader is not None else 0), self._total
 
     def close(self) -> None:
         for capture in self.captures:

@@ -20,19 +20,24 @@ cdef extern from *:
         } while (done < 0 && errno == EINTR);
         return done;
     }
-    static int agent_last_error(void) { return errno; }
     static void agent_take(PyThread_type_lock lock) { PyThread_acquire_lock(lock, WAIT_LOCK); }
+    static int agent_take_soon(PyThread_type_lock lock) {
+        return PyThread_acquire_lock_timed(lock, 100000, 0) == PY_LOCK_ACQUIRED;
+    }
     """
     ctypedef void *Lock "PyThread_type_lock"
     Py_ssize_t read_file "agent_read_file"(int file, void *target, Py_ssize_t size) noexcept nogil
-    int last_error "agent_last_error"() noexcept nogil
     Lock new_lock "PyThread_allocate_lock"() noexcept nogil
     void take "agent_take"(Lock lock) noexcept nogil
+    int take_soon "agent_take_soon"(Lock lock) noexcept nogil  # within a tenth of a second
     void give "PyThread_release_lock"(Lock lock) noexcept nogil
+    void free_lock "PyThread_free_lock"(Lock lock) noexcept nogil
+    int check_signals "PyErr_CheckSignals"() except -1
 
 cdef enum:
     MOST_SLOTS = 8
 
+cdef int PATIENCE
 cdef Py_ssize_t SIGHT_WORDS, RECORD_WORDS, PIECE, SLOTS, SLOT_BYTES, SLOT_PACKETS
 cdef int _MORE, _FULL
 
@@ -47,8 +52,8 @@ cdef class Pump:
     cdef unsigned char[::1] data
     cdef unsigned long long[::1] records, sights
     cdef long long[::1] counts, numbers, orders
-    cdef Py_ssize_t slot, taken, at, end, count, got, passed
-    cdef int descriptor, error
+    cdef Py_ssize_t slot, following, taken, at, end, count, got, passed
+    cdef int descriptor
     cdef bint stopping, ended, told
     cdef Lock vacant[MOST_SLOTS]
     cdef Lock filled[MOST_SLOTS]
@@ -64,5 +69,8 @@ cdef class Pump:
     cdef _make_locks(self)
     cdef _await_vacant(self, int slot)
     cdef _hand_over(self, int slot)
-    cdef _await_filled(self, int slot)
+    @cython.locals(done=cython.int)
+    cdef bint _await_filled(self, int slot, int tries) except -1
     cdef _give_back(self, int slot)
+    @cython.locals(slot=cython.int)
+    cdef _free_locks(self)

@@ -6,14 +6,14 @@ Knows buffers and their order. Never: what becomes of a packet. What it does dep
 Of a plain file the thread reads a piece that fits the second-level cache, finds its records and looks at the packets,
 again and again until a slot is full, goes on in the next slot, and needs the interpreter's lock for none of that: only
 for what a file declares, and at its ends. Slots change hands by a pair of locks each, `vacant` and `filled`. Batches
-that come another way (compressed files, merged ones) take a place in the same order. Memory: SLOTS slots of 3.5 MB.
+that come another way (compressed files, merged ones) take a place in the same order. Memory: SLOTS slots of 3.2 MB,
+and a copy of each of those other batches, of at most 16 MB, while it waits.
 
 Compiled only: without the C types of pump.pxd nothing here would be faster, and replay/run.py does not ask for it.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from array import array
 from typing import Any
@@ -36,6 +36,9 @@ SLOT_BYTES = 2 << 20
 SLOT_PACKETS = 10_240
 PIECE = 256 << 10
 """Bytes read at a time: records and sights of them fit the second-level cache beside them."""
+
+PATIENCE = 50
+"""Tenths of a second that a thread gets to end."""
 
 _MORE, _FULL = 0, 1
 
@@ -61,8 +64,10 @@ class Pump:
         self.orders = array("q", [0]) * SLOTS
         self.slot = 0
         """The thread's."""
+        self.following = 0
+        """The one the consumer comes to next."""
         self.taken = -1
-        """The consumer's, -1 at first."""
+        """The consumer's, -1 for none."""
         self.ended = False
         self.stopping = False
         # Of the plain file being read.
@@ -76,7 +81,6 @@ class Pump:
         self.got = 0
         self.passed = 0
         """Bytes that were behind when a slot was left."""
-        self.error = 0
         self.told = False
         self._make_locks()
 
@@ -91,8 +95,10 @@ class Pump:
             return None
         if self.taken >= 0:
             self._give_back(self.taken)
-        self.taken = (self.taken + 1) % SLOTS
-        self._await_filled(self.taken)
+            self.taken = -1
+        self._await_filled(self.following, -1)
+        self.taken = self.following
+        self.following = (self.taken + 1) % SLOTS
         item = self.items[self.taken]
         if item is None:
             batch = Batch(
@@ -108,6 +114,7 @@ class Pump:
             return item
         self.ended = True
         self.thread.join()
+        self._free_locks()
         if isinstance(item, BaseException):
             raise item
         return None
@@ -117,13 +124,22 @@ class Pump:
         return self.got
 
     def stop(self) -> None:
-        """Ends the thread; what it had read ahead is forgotten."""
+        """Ends the thread; what it had read ahead is forgotten. One that a file has stalled is left to itself."""
+        if self.ended:
+            return
         self.stopping = True
         while not self.ended:
-            try:
-                self.next()
-            except BaseException:  # noqa: BLE001 - who stops does not want to know
+            if self.taken >= 0:
+                self._give_back(self.taken)
+                self.taken = -1
+            if not self._await_filled(self.following, PATIENCE):
                 self.ended = True
+                return
+            self.taken, self.following = self.following, (self.following + 1) % SLOTS
+            item = self.items[self.taken]
+            self.ended = item is not None and not isinstance(item, tuple)
+        self.thread.join()
+        self._free_locks()
 
     # The thread's side --------------------------------------------------------------------------------------
 
@@ -179,15 +195,13 @@ class Pump:
         self.at, self.end, self.count = window.at, window.end, count
         self.numbers[self.slot] = self.frames.number
         self.orders[self.slot] = 1 if self.reader.big_endian else 0
-        self.got = self.passed = self.error = 0
+        self.got = self.passed = 0
         self.scout.attach(self.data)
         self._fill(self.classic is not None)
         self.reader.count_read(self.got)
         self.got = 0
         window.go_on(self.parts[self.slot], self.at, self.end, self.passed)
         self.reader.move_records(self.record_parts[self.slot])
-        if self.error:
-            raise OSError(self.error, os.strerror(self.error))
         return self.count
 
     def _fill(self, classic: bool) -> int:
@@ -209,10 +223,8 @@ class Pump:
                 place = self.slot * SLOT_BYTES + self.end
                 size = min(room, PIECE)
                 done = read_file(self.descriptor, cython.address(self.data[place]), size)  # type: ignore[name-defined]  # noqa: F821 - pump.pxd
-                if done < 0:
-                    self.error = last_error()  # type: ignore[name-defined]  # noqa: F821 - pump.pxd
                 if done <= 0:
-                    break
+                    break  # the end or an error: the reader finds it again, and has words for it
                 self.end += done
                 self.got += done
         return 0
@@ -280,12 +292,25 @@ class Pump:
     def _hand_over(self, slot: int) -> None:
         give(self.filled[slot])  # type: ignore[attr-defined, name-defined]  # noqa: F821 - pump.pxd
 
-    def _await_filled(self, slot: int) -> None:
-        with cython.nogil:
-            take(self.filled[slot])  # type: ignore[attr-defined, name-defined]  # noqa: F821 - pump.pxd
+    def _await_filled(self, slot: int, tries: int) -> bool:
+        """True once the slot is filled; False after `tries` tenths of a second. With -1 only Ctrl-C ends the wait."""
+        done = 0
+        while done == 0 and tries != 0:
+            with cython.nogil:
+                done = take_soon(self.filled[slot])  # type: ignore[attr-defined, name-defined]  # noqa: F821 - pump.pxd
+            if tries > 0:
+                tries -= 1
+            elif done == 0:
+                check_signals()  # type: ignore[name-defined]  # noqa: F821 - pump.pxd
+        return done != 0
 
     def _give_back(self, slot: int) -> None:
         give(self.vacant[slot])  # type: ignore[attr-defined, name-defined]  # noqa: F821 - pump.pxd
+
+    def _free_locks(self) -> None:
+        for slot in range(SLOTS):
+            free_lock(self.vacant[slot])  # type: ignore[attr-defined, name-defined]  # noqa: F821 - pump.pxd
+            free_lock(self.filled[slot])  # type: ignore[attr-defined, name-defined]  # noqa: F821 - pump.pxd
 
 
 END = "end"

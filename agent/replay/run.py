@@ -4,7 +4,7 @@
     result.summary["packets"]
 
 Knows the order of a run and what becomes of its outputs: written beside and renamed at the end, and gone if the run
-fails. Never: how a packet is judged. Only this module blocks, and its only clock is the pacing of --speed.
+fails. Never: how a packet is judged. Only this module and pump.py block, and its only clock is the pacing of --speed.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ class _Run:
         self.comparison: Comparison | None = None
         self.stop = threading.Event()
         self.pump: Pump | None = None
+        self.last = 0
+        """Number of the capture judged last."""
         self.looking = True
         self.reading = False
         self.interrupted = False
@@ -88,6 +90,7 @@ class _Run:
             tracks = self._tracks(first)
             self._read_ahead(tracks)
             self._judge(tracks)
+            self._stop_reading()
             for track in tracks:
                 track.finish()
             return self._result(tracks)
@@ -98,8 +101,7 @@ class _Run:
         finally:
             gc.enable()
             gc.unfreeze()
-            if self.pump is not None:
-                self.pump.stop()
+            self._stop_reading()
             self.frames.close()
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -220,8 +222,17 @@ class _Run:
             return
         from agent.replay.pump import Pump  # only large captures need it
 
-        self.pump = Pump(self.frames, tracks[0].path.scout.twin())
-        self.pump.start()
+        pump = Pump(self.frames, tracks[0].path.scout.twin())
+        try:
+            pump.start()
+        except RuntimeError:
+            return  # no thread is to be had: one core then
+        self.pump = pump
+
+    def _stop_reading(self) -> None:
+        """From here on nobody but this thread knows the captures."""
+        if self.pump is not None:
+            self.pump.stop()
 
     # Packets --------------------------------------------------------------------------------------------------------
 
@@ -232,6 +243,7 @@ class _Run:
         pace = _Pace(options.speed, self.stop)
         while left > 0 and not self.stop.is_set() and (item := self._next()) is not None:
             number, batch = item
+            self.last = number
             before = tracks[0].totals()
             for track in tracks:
                 track.attach(batch)
@@ -270,6 +282,8 @@ class _Run:
         links: dict[int, list[CaptureRow]] = {}
         for number, capture in enumerate(self.frames.captures):
             row = self.rows[number] if number < len(self.rows) else CaptureRow(path=capture.path)
+            if self.interrupted and self.pump is not None and number > self.last:
+                continue  # it may have been read ahead, but nothing of it was judged
             if capture.refused is None:
                 capture.note()
                 types = dict.fromkeys(interface.link_type for interface in capture.interfaces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import signal
 import struct
 import threading
 from collections.abc import Callable
@@ -54,7 +55,7 @@ def frame(number: int, size: int = 300) -> bytes:
         lambda: f.udp_frame("10.0.0.7:5353", "224.0.0.251:5353"),
         lambda: f.ethernet(bytes(46), f.ARP),
         lambda: f.tcp_frame("10.0.0.8:1", "10.0.0.9:2"),
-        lambda: f.ethernet(f.ipv4(US, remote, bytes(28), f.UDP, identifier=number, offset=32)),
+        lambda: f.ethernet(f.ipv4(US, remote, bytes(28), f.UDP, identifier=number & 0xFFFF, offset=32)),
     )
     return kinds[number % len(kinds)]()
 
@@ -82,6 +83,22 @@ def sections(count: int) -> bytes:
     return b"".join(parts) + order + struct.pack(">IIHHII", 1, 20, 1, 0, 0, 20)
 
 
+def other_order(count: int) -> bytes:
+    """A section of the other byte order whose header is longer than half a slot: it is carried on whole."""
+    comment = struct.pack(">HH", 1, 60_000) + b"c" * 60_000
+    size = 28 + 25 * len(comment)
+    order = struct.pack(">IIIHHq", 0x0A0D0D0A, size, 0x1A2B3C4D, 1, 0, -1) + comment * 25 + struct.pack(">I", size)
+    parts = [SECTION, interface(), *(enhanced(n, frame(n)) for n in range(count)), order]
+    parts.append(struct.pack(">IIHHII", 1, 20, 1, 0, 0, 20))
+    for number in range(count):
+        data = frame(number * 7)
+        padded = data + bytes(-len(data) % 4)
+        stamp = 1_767_603_601_000_000 + number * 50
+        head = struct.pack(">IIIIIII", 6, 32 + len(padded), 0, stamp >> 32, stamp & 0xFFFFFFFF, len(data), len(data))
+        parts.append(head + padded + struct.pack(">I", 32 + len(padded)))
+    return b"".join(parts)
+
+
 LONG = 30_000
 CAPTURES: dict[str, Callable[[], dict[str, bytes]]] = {
     "one": lambda: {"a.pcap": classic(LONG)},
@@ -94,6 +111,7 @@ CAPTURES: dict[str, Callable[[], dict[str, bytes]]] = {
     "stray byte": lambda: {"a.pcap": classic(LONG) + b"\n"},
     "lying record": lambda: {"a.pcap": classic(LONG) + struct.pack("<IIII", 0, 0, 1 << 30, 60), "b.pcap": classic(9)},
     "pcapng": lambda: {"a.pcapng": sections(LONG)},
+    "other order": lambda: {"a.pcapng": other_order(20_000)},
     "damaged pcapng": lambda: {"a.pcapng": sections(LONG)[: 7 * SLOT] + b"\x06" * 100 + sections(10)},
     "mixed": lambda: {"a.pcap.gz": gzip.compress(classic(LONG), 1), "b.pcapng": sections(9000), "c.pcap": classic(9)},
     "no capture among them": lambda: {"a.pcap": classic(LONG), "b.txt": b"hello", "c.pcap": classic(LONG)},
@@ -166,6 +184,41 @@ def test_the_thread_ends_with_the_run_also_when_it_fails(tmp_path: Path, monkeyp
 
     with pytest.raises(ZeroDivisionError):
         run(replay_options(str(folder), local=(US,)), broken)
+    assert "capture-reader" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_without_a_thread_to_be_had_one_core_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.pcap").write_bytes(classic(LONG))
+    monkeypatch.setattr(replay_run, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(replay_run, "_cores", lambda: 2)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    result = run(replay_options(str(tmp_path / "a.pcap"), local=(US,)))
+    assert result.summary["packets"]["total"] == LONG
+
+
+def test_an_interrupt_ends_both_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What had been read ahead but not judged shows nowhere."""
+    folder = tmp_path / "captures"
+    folder.mkdir()
+    for number in range(9):
+        (folder / f"{number}.pcap").write_bytes(classic(9000)[:-5])
+    monkeypatch.setattr(replay_run, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(replay_run, "_cores", lambda: 2)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.path.endswith("3.pcap"):
+            signal.raise_signal(signal.SIGINT)
+
+    result = run(replay_options(str(folder), local=(US,)), interrupt)
+    assert result.interrupted
+    judged = [row["packets"] > 0 for row in result.summary["captures"]]
+    assert judged == [True] * 4 + [False] * 5
+    assert [bool(row["link_types"]) for row in result.summary["captures"]] == judged
+    assert [row["truncated_tail"] for row in result.summary["captures"]][4:] == [False] * 5
     assert "capture-reader" not in {thread.name for thread in threading.enumerate()}
 
 
