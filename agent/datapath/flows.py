@@ -463,7 +463,8 @@ class FlowTable:
             self.words[base + LAST_SEEN] = now
         reply = ((facts & OUT) != 0) != ((meta & OUTBOUND) != 0)
         self._count(slot, reply, length)
-        if (key >> 24) & 0xFF == 6 and (state != ESTABLISHED or (flags & 7) != 0):
+        # States before UDP's are TCP's.
+        if state < UDP_UNREPLIED and (state != ESTABLISHED or (flags & 7) != 0):
             self.tcp_packet(slot, reply, flags)
         return meta & 0x7F
 
