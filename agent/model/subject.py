@@ -23,9 +23,20 @@ class Subject:
     package_known: bool = False
     """True if the source can tell packages: None is then "not packaged", a fact."""
     pid: int | None = None
+    process_created: int | None = None
+    """Nanoseconds since 1970: with `pid` the one process it is; a pid alone may be given to another."""
     user: str | None = None
+    container: str | None = None
+    """The container whose process it is, as the source names it; None: in none, or unknown."""
     source: str = ""
     confidence: Confidence = Confidence.HIGH
+    candidates: tuple[Subject, ...] = ()
+    """Ambiguous: the subjects it may as well be, in the order of their sources; the facts above are the first's."""
+
+    @property
+    def ambiguous(self) -> bool:
+        """Several processes may be meant; its confidence is LOW then."""
+        return bool(self.candidates)
 
 
 UNATTRIBUTED = Subject(confidence=Confidence.LOW)
