@@ -1,6 +1,8 @@
-"""The ordered chain of sources that say who owned a socket: the first that knows wins.
+"""The ordered chain of sources that say who owned a socket: the most believed one that knows wins.
 
-Knows sources by what they answer only. Must not know formats, files, or what an owner is needed for.
+Knows sources by what they answer only. Must not know formats, files, or what an owner is needed for. Sources of one
+rank are asked together: what they agree on is put together, and where they name different processes the answer is
+ambiguous, with each as a candidate.
 
     attribution = Attribution()
     attribution.add(open_source("sockets.jsonl"))
@@ -10,25 +12,40 @@ Knows sources by what they answer only. Must not know formats, files, or what an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from agent.attribution.agreement import agree
+from agent.attribution.evidence import Rank
+from agent.attribution.recorded import Surroundings
 from agent.attribution.timeline import Timeline
 from agent.attribution.values import Owner
 from agent.model.address import Address
 from agent.model.subject import UNATTRIBUTED, Subject
 
 _LOW_HALF = (1 << 64) - 1
+TCP = 6
 
 _Find = Callable[[int, int, int, int, int, int, int, int], Owner | None]
 
 
+def _rank_of(step: tuple[int, Timeline | None, _Find, Source]) -> int:
+    return step[0]
+
+
 class Source(Protocol):
-    """One place that knows owners: a file of records, the live system. It belongs to one chain."""
+    """One place that knows owners: a file of records, the live system. It belongs to one chain.
+
+    A source whose `witness` is true knows no owners, only who opened connections: it is asked where nobody else says.
+    """
 
     @property
     def name(self) -> str:
         """What records and the summary call it: `sockets`, `sysmon`, `live`, ..."""
+
+    @property
+    def rank(self) -> Rank:
+        """How much it is believed."""
 
     @property
     def complete(self) -> bool:
@@ -41,6 +58,10 @@ class Source(Protocol):
     @property
     def warnings(self) -> Sequence[tuple[str, str]]:
         """(code, text) for the summary, found while loading."""
+
+    @property
+    def misses(self) -> Mapping[str, int]:
+        """Why it could not tell an owner it was asked for, and how often; without those it simply never heard of."""
 
     def find(
         self,
@@ -61,7 +82,7 @@ class Source(Protocol):
 
 
 class Attribution:
-    """Asks sources in the order they were added. Mutable: it interns subjects as it meets them.
+    """Asks sources by rank, equals in the order they were added. Mutable: it interns subjects as it meets them.
 
     A source whose answers all come from a Timeline shows it as `timeline`, and that is asked without a detour.
     """
@@ -75,12 +96,39 @@ class Attribution:
         """`sockets: ValueError: ...`"""
         self._ids: dict[Subject, int] = {UNATTRIBUTED: 0}
         self._sources: list[Source] = []
-        self._finds: list[tuple[Timeline | None, _Find, Source]] = []
+        self._steps: list[tuple[int, Timeline | None, _Find, Source]] = []
+        self._witnesses: list[tuple[int, Timeline | None, _Find, Source]] = []
+        self._together: dict[tuple[int, ...], tuple[Owner, tuple[Owner, ...]]] = {}
+        """What owners of equal rank came to, by their ids; the owners are kept, so that no id is given away."""
 
     def add(self, source: Source) -> None:
-        """Append a source: it is asked after those already there."""
+        """Take a source: it is asked after those of its rank that are already there."""
         self._sources.append(source)
-        self._finds.append((getattr(source, "timeline", None), source.find, source))
+        step = (int(source.rank), getattr(source, "timeline", None), source.find, source)
+        if getattr(source, "witness", False):
+            self._witnesses.append(step)
+        else:
+            self._steps.append(step)
+            self._steps.sort(key=_rank_of)
+
+    def settle(self, surroundings: Surroundings) -> None:
+        """Tell the sources whose sockets are wanted and what the capture shows: before the first question."""
+        sources, self._sources, self._steps, self._witnesses = self._sources, [], [], []
+        for source in sources:
+            settle = getattr(source, "settle", None)
+            if settle is not None:
+                settle(surroundings)
+            self.add(source)
+
+    @property
+    def recorded(self) -> bool:
+        """True if a source wants to be settled."""
+        return any(hasattr(source, "settle") for source in self._sources)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """In the order they were added."""
+        return tuple(self._sources)
 
     @property
     def complete(self) -> bool:
@@ -94,13 +142,22 @@ class Attribution:
 
     @property
     def source_names(self) -> list[str]:
-        """In chain order, each once."""
-        return list(dict.fromkeys(source.name for source in self._sources))
+        """In the order they are asked, each once; witnesses last."""
+        return list(dict.fromkeys(source.name for _, _, _, source in [*self._steps, *self._witnesses]))
 
     @property
     def warnings(self) -> list[tuple[str, str]]:
         """(code, text) of every source."""
         return [warning for source in self._sources for warning in source.warnings]
+
+    @property
+    def misses(self) -> dict[str, int]:
+        """Why owners could not be told, and how often, over all sources."""
+        found: dict[str, int] = {}
+        for source in self._sources:
+            for reason, count in source.misses.items():
+                found[reason] = found.get(reason, 0) + count
+        return dict(sorted(found.items()))
 
     def local_addresses(self) -> list[Address]:
         """The host's own addresses as the sources show them, in order of first appearance."""
@@ -141,25 +198,76 @@ class Attribution:
         direction: int,
     ) -> Owner | None:
         """resolve() with each address as two words of 64 bits (IPv4: the high one 0), as flows have them."""
-        for timeline, find, source in self._finds:
-            try:
-                if timeline is not None:
-                    index = timeline
-                    owner = index.lookup(
-                        protocol, version, local_high, local_low, local_port,
-                        remote_high, remote_low, remote_port, now_ns, direction,
-                    )  # fmt: skip
-                else:
-                    local, remote = self._wide(local_high, local_low), self._wide(remote_high, remote_low)
-                    owner = find(protocol, version, local, local_port, remote, remote_port, now_ns, direction)
-            except Exception as error:  # noqa: BLE001 - the last guard: a broken source knows nothing, and is counted
-                self._failed(source, error)
+        owner = best = None
+        others: list[Owner] | None = None
+        rank = 0
+        for step in self._steps:
+            if owner is not None and step[0] != rank:
+                break
+            found = self._ask(
+                step, protocol, version, local_high, local_low, local_port,
+                remote_high, remote_low, remote_port, now_ns, direction,
+            )  # fmt: skip
+            if found is None:
                 continue
-            if owner is not None:
-                if owner.chain is not self:
-                    self._adopt(owner)
-                return owner
-        return None
+            if owner is None:
+                owner = found
+                rank = step[0]
+            elif others is None:
+                others = [owner, found]
+            else:
+                others.append(found)
+        if others is not None:
+            owner = self._agreed(others)
+        if self._witnesses and protocol == TCP and (owner is None or owner.initiated is None):
+            for step in self._witnesses:
+                best = self._ask(
+                    step, protocol, version, local_high, local_low, local_port,
+                    remote_high, remote_low, remote_port, now_ns, direction,
+                )  # fmt: skip
+                if best is not None:
+                    owner = self._agreed([best if owner is None else owner, best])
+                    break
+        if owner is not None and owner.chain is not self:
+            self._adopt(owner)
+        return owner
+
+    def _ask(
+        self,
+        step: tuple[int, Timeline | None, _Find, Source],
+        protocol: int,
+        version: int,
+        local_high: int,
+        local_low: int,
+        local_port: int,
+        remote_high: int,
+        remote_low: int,
+        remote_port: int,
+        now_ns: int,
+        direction: int,
+    ) -> Owner | None:
+        """What one source says; None if it breaks, which is counted: the last guard."""
+        try:
+            timeline = step[1]
+            if timeline is not None:
+                index = timeline
+                return index.lookup(
+                    protocol, version, local_high, local_low, local_port,
+                    remote_high, remote_low, remote_port, now_ns, direction,
+                )  # fmt: skip
+            local, remote = self._wide(local_high, local_low), self._wide(remote_high, remote_low)
+            return step[2](protocol, version, local, local_port, remote, remote_port, now_ns, direction)
+        except Exception as error:  # noqa: BLE001 - a broken source knows nothing
+            self._failed(step[3], error)
+            return None
+
+    def _agreed(self, owners: list[Owner]) -> Owner:
+        """The one owner for what several say; the same object for the same ones."""
+        key = tuple([id(owner) for owner in owners])
+        known = self._together.get(key)
+        if known is None:
+            known = self._together[key] = (agree(owners), tuple(owners))
+        return known[0]
 
     def _wide(self, high: int, low: int) -> int:
         wide = high  # a Python integer (chain.pxd): 128 bits fit no C type
@@ -189,10 +297,15 @@ class Failing:
 
     def __init__(self, source: Source, *, answers: int) -> None:
         self.name = source.name
+        self.rank = source.rank
         self.complete = source.complete
+        self.witness = getattr(source, "witness", False)
+        self.misses = source.misses
         self.facts = source.facts
         self.warnings = source.warnings
         self.local_addresses = source.local_addresses
+        if hasattr(source, "settle"):
+            self.settle = source.settle
         self._source = source
         self._left = answers
 

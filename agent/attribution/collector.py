@@ -1,16 +1,29 @@
 """One log of one host or several, collected, then turned into a source of owners: joined, oriented, indexed.
 
-Knows how evidence becomes records. Must not know any format, or what an owner is needed for.
+Knows how evidence becomes records: a process is joined by its guid or by pid and creation, never by a bare pid; the
+local end is told by the host's own addresses where a row does not say. Must not know any format.
 
     collector = Collector("sysmon", path, context=context)
     collector.started(ProcessStart(...)); collector.saw(Observation(...))
-    source = collector.source()          # once every file of the run has been read
+    source = collector.source(Processes([collector]))          # once every file of the run has been read
 """
 
 from __future__ import annotations
 
-from agent.attribution.evidence import Context, Observation, ProcessStart, Rank
+from collections.abc import Iterator
+from dataclasses import replace
+
+from agent.attribution.evidence import NOBODY, Claim, Context, HostedServices, Observation, ProcessStart, Rank, Side
+from agent.attribution.processes import Processes, hosted_services
+from agent.attribution.recorded import Host, Recorded
+from agent.attribution.subjects import SubjectMaker, packages_folder
+from agent.attribution.timeline import Timeline
+from agent.attribution.values import SocketRecord
+from agent.model.address import Address, Endpoint
+from agent.model.subject import UNATTRIBUTED, Subject
 from agent.model.vocabulary import Confidence
+
+_TCP = 6
 
 
 class Collector:
@@ -24,15 +37,21 @@ class Collector:
         context: Context,
         rank: Rank = Rank.LOG,
         confidence: Confidence = Confidence.HIGH,
+        witness: bool = False,
     ) -> None:
-        """`name`: what records call it: `sysmon`, `security`, ...; `confidence`: of an exact tuple inside its time."""
+        """`name`: what records call it: `sysmon`, `security`, ...; `confidence`: of an exact tuple inside its time.
+
+        `witness`: it knows no processes, only who opened connections; the first end of a row is who did.
+        """
         self.name = name
         self.path = path
         self.context = context
         self.rank = rank
         self.confidence = confidence
+        self.witness = witness
         self.observations: list[Observation] = []
         self.starts: list[ProcessStart] = []
+        self.services: list[HostedServices] = []
         self.warnings: list[tuple[str, str]] = []
 
     def saw(self, observation: Observation) -> None:
@@ -43,6 +62,136 @@ class Collector:
         """A process."""
         self.starts.append(start)
 
+    def hosts(self, row: HostedServices) -> None:
+        """A process and the services in it."""
+        self.services.append(row)
+
     def warn(self, code: str, text: str) -> None:
         """For the summary."""
         self.warnings.append((code, text))
+
+    def source(self, processes: Processes) -> Recorded:
+        """The source it makes, with process facts of every log of the run. The observations are given up."""
+        device = self.context.device
+        maker = SubjectMaker(
+            self.name,
+            family=device.family,
+            drives=device.drives,
+            packages_root=packages_folder(device),
+            confidence=self.confidence,
+        )
+        subjects = _Subjects(self, maker, processes)
+        observations, self.observations = self.observations, []
+        own = _own_addresses(observations)
+        timelines: dict[str, Timeline] = {}
+        for row in observations:
+            timeline = timelines.get(row.host)
+            if timeline is None:
+                timeline = timelines[row.host] = Timeline(self.context.slack_ns)
+            subject = subjects.of(row)
+            for record in self._oriented(row, subject, own[row.host]):
+                timeline.add(record)
+        hosts = []
+        for name, timeline in timelines.items():
+            timeline.freeze()
+            hosts.append(Host(name=name, timeline=timeline, addresses=tuple(own[name])))
+        return Recorded(
+            self.name,
+            self.path,
+            hosts,
+            device=device,
+            rank=self.rank,
+            facts=maker.facts,
+            witness=self.witness,
+            warnings=[*self.warnings, *maker.warnings(self.path)],
+            slack_ns=self.context.slack_ns,
+        )
+
+    def _oriented(self, row: Observation, subject: Subject, own: dict[Address, None]) -> Iterator[SocketRecord]:
+        """The row's socket, seen from its local end; from both where nothing tells which end that is.
+
+        Only an address of the device is ever asked for, so the other way round answers nobody.
+        """
+        second = row.second
+        if second is None:
+            yield self._record(row, row.first, None, subject, None)
+            return
+        side = row.local
+        if side is Side.UNSURE:
+            first_own, second_own = row.first.address in own, second.address in own
+            side = Side.UNSURE if first_own == second_own else Side.FIRST if first_own else Side.SECOND
+        if side is not Side.SECOND:
+            yield self._record(row, row.first, second, subject, True if self.witness else row.initiated)
+        if side is not Side.FIRST:
+            initiated = False if self.witness else row.initiated if side is Side.SECOND else _other(row.initiated)
+            yield self._record(row, second, row.first, subject, initiated)
+
+    def _record(
+        self, row: Observation, local: Endpoint, remote: Endpoint | None, subject: Subject, initiated: bool | None
+    ) -> SocketRecord:
+        return SocketRecord(
+            start=row.time,
+            end=row.end,
+            protocol=row.protocol,
+            local=local,
+            remote=remote,
+            subject=subject,
+            initiated=initiated if row.protocol == _TCP else None,
+            listening=row.listening,
+        )
+
+
+def _other(initiated: bool | None) -> bool | None:
+    return None if initiated is None else not initiated
+
+
+def _own_addresses(observations: list[Observation]) -> dict[str, dict[Address, None]]:
+    """By host, in order of first appearance: the addresses that rows prove to be its own."""
+    own: dict[str, dict[Address, None]] = {}
+    for row in observations:
+        found = own.setdefault(row.host, {})
+        if row.local is Side.UNSURE or not row.proves_address:
+            continue
+        end = row.first if row.local is Side.FIRST else row.second
+        if end is not None and end.address is not None and not _is_loopback(end.address):
+            found[end.address] = None
+    return own
+
+
+def _is_loopback(address: Address) -> bool:
+    return address.value >> 24 == 127 if address.version == 4 else address.value == 1
+
+
+class _Subjects:
+    """The subjects of one log's claims: each made once, with what process starts and service tables add."""
+
+    def __init__(self, collector: Collector, maker: SubjectMaker, processes: Processes) -> None:
+        self._collector = collector
+        self._maker = maker
+        self._processes = processes
+        self._known: dict[tuple[str, Claim], Subject] = {}
+
+    def of(self, row: Observation) -> Subject:
+        claim = row.claim
+        if claim is NOBODY or claim == NOBODY:
+            return UNATTRIBUTED
+        full = self._processes.complete(self._collector, row.host, claim, row.time)
+        known = self._known.get((row.host, full))
+        if known is None:
+            known = self._known[row.host, full] = self._make(row, full)
+        return known
+
+    def _make(self, row: Observation, claim: Claim) -> Subject:
+        services, sure = claim.services, True
+        if services is None:
+            services = hosted_services(claim)
+        if services is None:
+            services, sure = self._processes.services_of(row.host, claim)
+        package = ... if claim.package_family_name is None else claim.package_family_name
+        made = self._maker.subject(
+            claim.image, None if services is None else list(services), package, claim.pid, claim.user
+        )
+        confidence = made.confidence if sure else min(made.confidence, Confidence.MEDIUM)
+        if claim.created is None and claim.container is None and sure:
+            return made
+        return replace(made, process_created=claim.created, container=claim.container, confidence=confidence)

@@ -97,6 +97,20 @@ class ProcessStart(NamedTuple):
     """`claim.pid` at least; `claim.created` may be left out, it is `created`."""
 
 
+class HostedServices(NamedTuple):
+    """One row of a table of processes and the services they host."""
+
+    host: str
+    pid: int
+    services: tuple[str, ...]
+    created: int | None = None
+    """When the process was created, if the table says."""
+    image: str | None = None
+    """Path or name of the program."""
+    taken: int | None = None
+    """When the table was taken, if it says."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Context:
     """What the formats of one run are opened with."""

@@ -2,18 +2,23 @@
 
 Knows which formats exist and how each begins. Must not know what they hold.
 
-    source = open_source("sockets.jsonl.zst", device=device)
+    sources = open_sources(["sockets.jsonl.zst", "sysmon.evtx"], context=Context(device=device))
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from agent.attribution.chain import Source
+from agent.attribution.evidence import Context
 from agent.attribution.textfile import TextFile
 from agent.model.device import Device
 from agent.model.errors import AttributionError, UsageError
+
+if TYPE_CHECKING:
+    from agent.attribution.collector import Collector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,47 +29,34 @@ class Format:
     """What --attribution-format calls it."""
     meaning: str
     """For messages: how to tell it."""
-    recognises: Callable[[TextFile], bool]
-    """By the beginning of the file; takes nothing from it."""
-    load: Callable[[TextFile, Device, int | None], Source]
-    """(file, device it was recorded on, slack in ns or None for the default)."""
+    reader: Callable[[], Reader]
+    """Loads what reads it, once a file is held against it."""
 
 
-def _is_sockets(file: TextFile) -> bool:
-    """Two of the three mandatory keys: a record that lacks one gets the loader's message, which is more exact."""
-    import orjson
+class Reader(Protocol):
+    """A module that reads one format."""
 
-    from agent.attribution.sockets import MANDATORY
+    def recognises(self, file: TextFile, /) -> bool:
+        """By the beginning of the file; takes nothing from it."""
 
-    try:
-        row = orjson.loads(file.first_line())
-    except ValueError:
-        return False
-    return isinstance(row, dict) and sum(key in row for key in MANDATORY) >= 2
+    def load(self, file: TextFile, context: Context, /) -> Sequence[Collector | Source]:
+        """What it says: sources, or logs that are still to be joined with those of other files."""
 
 
-def _load_sockets(file: TextFile, device: Device, slack_ns: int | None) -> Source:
-    from agent.attribution.sockets import DEFAULT_SLACK_NS, load_socket_records
-    from agent.attribution.subjects import PACKAGES_ROOT
+def _sockets() -> Reader:
+    from agent.attribution import sockets
 
-    programs = {name.upper(): value for name, value in device.environment.items()}.get("PROGRAMFILES")
-    return load_socket_records(
-        file,
-        family=device.family,
-        drives=device.drives,
-        packages_root=f"{programs}\\WindowsApps" if programs else PACKAGES_ROOT,
-        slack_ns=DEFAULT_SLACK_NS if slack_ns is None else slack_ns,
-    )
+    return sockets
 
 
 FORMATS: tuple[Format, ...] = (
     Format(
         name="sockets",
         meaning="socket records, JSON Lines with start, protocol and local",
-        recognises=_is_sockets,
-        load=_load_sockets,
+        reader=_sockets,
     ),
 )
+"""In the order they are tried."""
 
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\x0a\x0d\x0d\x0a", "a pcapng capture"),
@@ -83,21 +75,41 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
 )
 
 
+def open_sources(paths: Iterable[str], *, format: str | None = None, context: Context | None = None) -> list[Source]:
+    """The sources in the files at `paths`, each in the named format or the one its content shows.
+
+    All are read before any is joined: processes may be in one file and their sockets in another. Raises
+    AttributionError saying what a file is and what is known.
+    """
+    from agent.attribution.collector import Collector
+    from agent.attribution.processes import Processes
+
+    context = context or Context()
+    loaded = [one for path in paths for one in _load(path, format, context)]
+    collectors = [one for one in loaded if isinstance(one, Collector)]
+    processes = Processes(collectors)
+    return [one.source(processes) if isinstance(one, Collector) else one for one in loaded]
+
+
 def open_source(
     path: str, *, format: str | None = None, device: Device | None = None, slack_ns: int | None = None
 ) -> Source:
-    """The source in the file at `path`, in the named format or the one its content shows.
+    """The one source in a file, see `open_sources`. `slack_ns`: the setting attribution.slack, None its default."""
+    context = Context(device=device or Device(assumed=True))
+    if slack_ns is not None:
+        context.slack_ns = slack_ns
+    return open_sources([path], format=format, context=context)[0]
 
-    `device`: where it was recorded (path form, drive map); None stands for an assumed Windows workstation.
-    `slack_ns`: the setting attribution.slack. Raises AttributionError saying what the file is and what is known.
-    """
+
+def _load(path: str, format: str | None, context: Context) -> Sequence[Collector | Source]:
     chosen = [known for known in FORMATS if known.name == format]
     if format is not None and not chosen:
         raise UsageError(f"{format!r} is no attribution format; known: {', '.join(known.name for known in FORMATS)}")
     with TextFile(path) as file:
         for known in chosen or FORMATS:
-            if chosen or known.recognises(file):
-                return known.load(file, device or Device(assumed=True), slack_ns)
+            reader = known.reader()
+            if chosen or reader.recognises(file):
+                return reader.load(file, context)
         formats = "; ".join(f"{known.name} ({known.meaning})" for known in FORMATS)
         raise AttributionError(path, 0, f"{describe(file)}: no known attribution format; known: {formats}")
 

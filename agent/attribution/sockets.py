@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
-from agent.attribution.subjects import PACKAGES_ROOT, SubjectMaker
+from agent.attribution.evidence import Context, Rank
+from agent.attribution.subjects import PACKAGES_ROOT, SubjectMaker, packages_folder
 from agent.attribution.textfile import TextFile
 from agent.attribution.timeline import Timeline
 from agent.model.address import Address, parse_endpoint
@@ -46,11 +48,36 @@ MAPPED = 0xFFFF  # before the 32 bits of an IPv4 address in an IPv6 one
 _LOW_HALF = (1 << 64) - 1  # as WORD, but kept a Python integer: it cuts 128-bit ones
 
 
+def recognises(file: TextFile) -> bool:
+    """Two of the three mandatory keys: a record that lacks one gets the loader's message, which is more exact."""
+    try:
+        row = orjson.loads(file.first_line())
+    except ValueError:
+        return False
+    return isinstance(row, dict) and sum(key in row for key in MANDATORY) >= 2
+
+
+def load(file: TextFile, context: Context) -> list[SocketRecords]:
+    """As the formats' registry wants it."""
+    device = context.device
+    return [
+        load_socket_records(
+            file,
+            family=device.family,
+            drives=device.drives,
+            packages_root=packages_folder(device),
+            slack_ns=context.slack_ns,
+        )
+    ]
+
+
 class SocketRecords:
     """A loaded file of socket records. Complete: a socket that is not in it did not exist."""
 
     name = NAME
+    rank = Rank.RECORDS
     complete = True
+    misses: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
         self,

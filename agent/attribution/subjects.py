@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from types import EllipsisType
 from typing import Any
 
-from agent.model.device import Family
+from agent.model.device import Device, Family
 from agent.model.image import map_device, posix_image, upper_one_to_one, windows_image
 from agent.model.subject import Subject
 from agent.model.vocabulary import Confidence
@@ -29,6 +29,12 @@ _PACKAGE_FOLDER = re.compile(
 
 _KERNEL = frozenset({"system", "registry", "idle", "system idle process", "memory compression", "<unknown process>"})
 """What Windows' own logs write where there is no program file."""
+
+
+def packages_folder(device: Device) -> str:
+    """The WindowsApps folder of a device."""
+    programs = {name.upper(): value for name, value in device.environment.items()}.get("PROGRAMFILES")
+    return f"{programs}\\WindowsApps" if programs else PACKAGES_ROOT
 
 
 class SubjectMaker:

@@ -9,6 +9,8 @@ cdef unsigned long long OPEN, LATEST, WORD, FIRST_FACTOR, SECOND_FACTOR
 @cython.final
 cdef class Timeline:
     cdef readonly unsigned long long slack
+    cdef unsigned long long behind
+    cdef unsigned long long ahead
     cdef Py_ssize_t count
     cdef bint frozen
     cdef Py_ssize_t pending
@@ -24,6 +26,7 @@ cdef class Timeline:
     cdef dict numbers
     cdef dict numbers_by_id
     cdef dict owners
+    cdef dict disputes
     cdef unsigned short[::1] kinds
     cdef unsigned long long[::1] keys
     cdef unsigned int[::1] table
@@ -100,3 +103,16 @@ cdef class Timeline:
         int confidence,
     )
     cdef object _owner(self, Py_ssize_t claim, int confidence)
+    @cython.locals(meta=cython.ulonglong, group=cython.Py_ssize_t, index=cython.Py_ssize_t)
+    cpdef list exact_times(
+        self, int protocol, int version, object local, unsigned int local_port, object remote,
+        unsigned int remote_port,
+    )
+    @cython.locals(
+        base=cython.Py_ssize_t, meta=cython.ulonglong, claim=cython.Py_ssize_t, kind=cython.int,
+        protocol=cython.int, version=cython.int,
+    )
+    cdef object _record(self, Py_ssize_t group, Py_ssize_t index)
+    @cython.locals(wide=object)
+    cdef object _wide(self, Py_ssize_t base)
+    cdef object _shifted(self, object time)

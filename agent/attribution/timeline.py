@@ -16,9 +16,11 @@ not a dict of tuples: a million records take about 85 MB instead of some 350, an
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import replace
 
 from agent.attribution.values import Owner, SocketRecord
+from agent.model.address import Address, Endpoint
 from agent.model.subject import Subject
 from agent.model.vocabulary import Confidence
 
@@ -50,6 +52,8 @@ class Timeline:
     def __init__(self, slack_ns: int) -> None:
         """`slack_ns`: how far outside its record's interval a flow may begin."""
         self.slack = min(max(slack_ns, 0), LATEST)
+        self.behind = 0  # nanoseconds that the records' clock is behind the asker's, or ahead of it
+        self.ahead = 0
         self.count = 0
         self.frozen = False
         self.pending = 0
@@ -65,6 +69,7 @@ class Timeline:
         self.numbers: dict[Subject, int] = {}
         self.numbers_by_id: dict[int, int] = {}
         self.owners: dict[int, Owner] = {}
+        self.disputes: dict[tuple[int, ...], Owner] = {}
         # Per local port: which kinds of record exist, four bits for each class of protocols. Most misses end here.
         self.kinds = array("H", bytes(2 * 65536))
         self.keys = array("Q")
@@ -80,6 +85,10 @@ class Timeline:
 
     def __len__(self) -> int:
         return self.count
+
+    def shift(self, offset_ns: int) -> None:
+        """From now on `offset_ns` is added to every time of the records: what the asker's clock shows more."""
+        self.behind, self.ahead = min(max(offset_ns, 0), _LATEST), min(max(-offset_ns, 0), _LATEST)
 
     def add(self, record: SocketRecord) -> None:
         """Take one record, in the order of its source."""
@@ -360,6 +369,10 @@ class Timeline:
         walk stops where nothing nearer can follow.
         """
         begin, stop = self.begins[group - 1], self.begins[group]
+        if self.behind:
+            now = now - self.behind if now > self.behind else 0
+        elif self.ahead:
+            now = now + self.ahead if now < LATEST - self.ahead else LATEST
         after, high = begin, stop
         while after < high:
             middle = (after + high) >> 1
@@ -405,7 +418,8 @@ class Timeline:
     def _reconcile(self, begin: int, stop: int, now: int, direction: int, best: int, confidence: int) -> Owner:
         """One owner of several equally good claims: what they do not agree on is unknown, another subject is LOW.
 
-        The subject shown is the one whose record started last, of those the first in the source's order.
+        The subject shown is the one whose record started last, of those the first in the source's order; all of them
+        are its candidates.
         """
         places = []
         for index in range(begin, stop):
@@ -416,9 +430,20 @@ class Timeline:
         opened = {claim // 2 % 3 for claim in claims}
         initiated = opened.pop() if len(opened) == 1 else 0
         listening = min(claim & 1 for claim in claims)
-        if len({claim // 6 for claim in claims}) > 1:
-            confidence = 0
-        return self._owner((shown * 3 + initiated) * 2 + listening, confidence)
+        claim = (shown * 3 + initiated) * 2 + listening
+        meant = tuple(dict.fromkeys(claim // 6 for claim in claims))
+        if len(meant) == 1:
+            return self._owner(claim, confidence)
+        known = self.disputes.get((claim, *meant))
+        if known is None:
+            subject = replace(
+                self.subjects[shown],
+                confidence=Confidence.LOW,
+                candidates=tuple(self.subjects[number] for number in meant),
+            )
+            known = Owner(subject, initiated=_INITIATED[initiated], listening=bool(listening))
+            self.disputes[claim, *meant] = known
+        return known
 
     def _owner(self, claim: int, confidence: int) -> Owner:
         """The one object for this claim and confidence (or the subject's own, if lower)."""
@@ -430,3 +455,44 @@ class Timeline:
             known = Owner(subject, initiated=_INITIATED[claim // 2 % 3], listening=bool(claim & 1))
             self.owners[claim * 4 + confidence] = known
         return known
+
+    def exact_times(
+        self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int
+    ) -> list[tuple[int, int]]:
+        """(start, end) of the records of exactly this tuple, by the records' own clock; addresses as for `find`."""
+        meta = self._meta(EXACT, protocol, version, local_port, remote_port)
+        group = self._group(meta, local & _LOW_HALF, local >> 64, remote & _LOW_HALF, remote >> 64)
+        if group == 0:
+            return []
+        return [(self.starts[index], self.ends[index]) for index in range(self.begins[group - 1], self.begins[group])]
+
+    def records(self) -> Iterator[SocketRecord]:
+        """What it holds, by tuple and start, times as `find` compares them; an end that nothing gave stays None."""
+        for group in range(len(self.begins) - 1):
+            for index in range(self.begins[group], self.begins[group + 1]):
+                yield self._record(group, index)
+
+    def _record(self, group: int, index: int) -> SocketRecord:
+        base = self.firsts[group] * 5
+        meta, claim = self.keys[base], self.claims[index]
+        kind, protocol, version = (meta >> 48) & 255, (meta >> 40) & 255, (meta >> 32) & 255
+        wide_local, wide_remote = self._wide(base + 1), self._wide(base + 3)
+        local = Address(version, wide_local) if kind in (EXACT, LOCAL) else None
+        remote = Endpoint(Address(version, wide_remote), meta & 0xFFFF) if kind in (EXACT, REMOTE) else None
+        return SocketRecord(
+            start=self._shifted(self.starts[index]),
+            end=None if self.ends[index] == OPEN else self._shifted(self.ends[index]),
+            protocol=protocol,
+            local=Endpoint(local, (meta >> 16) & 0xFFFF, 0 if local is not None else version),
+            remote=remote,
+            subject=self.subjects[claim // 6],
+            initiated=_INITIATED[claim // 2 % 3],
+            listening=bool(claim & 1),
+        )
+
+    def _wide(self, base: int) -> int:
+        wide = self.keys[base + 1]  # a Python integer (timeline.pxd): 128 bits fit no C type
+        return wide << 64 | self.keys[base]
+
+    def _shifted(self, time: int) -> int:
+        return min(max(time + self.behind - self.ahead, 0), _LATEST)

@@ -51,6 +51,9 @@ def command(
     attribution_format: Annotated[
         _Text, typer.Option(metavar="FORMAT", help="Format of --attribution files; detected if absent.")
     ] = None,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Use the good lines of --attribution files however many are broken.")
+    ] = False,
     cloud_channel: Annotated[
         _Text, typer.Option(metavar="FILE", help="Cloud channel list instead of the built-in one.")
     ] = None,
@@ -102,6 +105,7 @@ def command(
         names=names,
         attribution=tuple(attribution or ()),
         attribution_format=attribution_format,
+        lenient=lenient,
         cloud_channel=cloud_channel,
         isolate_at=parse_when("--isolate-at", isolate_at),
         release_at=parse_when("--release-at", release_at),

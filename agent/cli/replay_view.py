@@ -37,6 +37,7 @@ def parts(options: ReplayOptions, result: ReplayResult) -> Iterator[Table | Line
     yield _outcomes(summary)
     if summary["processes"]:
         yield _processes(summary)
+    yield from attribution_parts(summary["attribution"])
     if summary["top_denied"]:
         yield _top_denied(summary)
     if summary["rules"]:
@@ -88,6 +89,40 @@ def _warnings(warnings: Sequence[dict[str, str]]) -> Iterator[Line]:
         if number > WARNINGS_SHOWN:
             text = f"warning: {count(number - WARNINGS_SHOWN)} more of this kind in --summary-json ({code})"
             yield Line(text=text, style="yellow")
+
+
+def attribution_parts(row: Mapping[str, Any], *, talkers: bool = False) -> Iterator[Table | Line]:
+    """How well the flows' owners are known; nothing if no source was asked. `talkers`: who the others talked to."""
+    if not row["sources"]:
+        return
+    known, unknown = row["attributed_flows"], row["unattributed_flows"]
+    shares = [f"{share(number, known + unknown)} by {name}" for name, number in row["by_source"].items()]
+    sure = [f"{count(number)} {label}" for label, number in row["by_confidence"].items() if number]
+    text = f"Owners known of {count(known)} of {count(known + unknown)} flows"
+    text += (
+        f": {', '.join(shares)}; confidence {', '.join(sure)}" if shares else f" (asked: {', '.join(row['sources'])})"
+    )
+    if row["ambiguous_flows"]:
+        text += f"; {count(row['ambiguous_flows'])} ambiguous"
+    yield Line(text=text + ".")
+    for offset in row["clock_offsets"]:
+        host = f" on {offset['host']}" if offset["host"] else ""
+        told = f"by {count(offset['flows'])} flows, {'corrected' if offset['applied'] else 'not corrected'}"
+        yield Line(text=f"Clock of {offset['source']}{host}: {offset['seconds']:+.3f} s {told}.")
+    for reason, number in row["misses"].items():
+        yield Line(text=f"Owner not told {count(number)} times: {reason}.")
+    if talkers and row["top_unattributed"]:
+        yield Table(
+            title="Top remotes of flows without an owner",
+            columns=("remote", "packets", "bytes"),
+            rows=[(one["remote"], count(one["packets"]), size(one["bytes"])) for one in row["top_unattributed"]],
+            right=frozenset({"packets", "bytes"}),
+        )
+
+
+def share(part: int, whole: int) -> str:
+    """Such as `12 (34 %)`."""
+    return f"{count(part)} ({100 * part / whole:.0f} %)" if whole else count(part)
 
 
 def _outcomes(summary: Summary) -> Table:

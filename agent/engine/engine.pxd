@@ -27,7 +27,7 @@ cdef class Engine:
     cdef public NameTable names
     cdef public Directions directions
     cdef public Verdicts verdicts
-    cdef public Tally denied_remotes
+    cdef public Tally denied_remotes, unattributed_remotes
     cdef public object essentials, sink, policy
     cdef public bint trust_guesses, reauthorises, all_events, holding
     cdef public unsigned long long multicast_reply
@@ -59,6 +59,9 @@ cdef class Engine:
     cdef int _count_class(self, Py_ssize_t number, unsigned long long packets, unsigned long long octets) except -1
     @cython.locals(flows=FlowTable, version=cython.int)
     cdef int _count_denied(self, Py_ssize_t slot, unsigned long long packets, unsigned long long octets) except -1
+    @cython.locals(flows=FlowTable, version=cython.uint, remotes=Tally)
+    cdef int _count_unattributed(self, Py_ssize_t slot, unsigned long long packets, unsigned long long octets) except -1
+    cdef int _count_flow(self, Py_ssize_t subject) except -1
     @cython.locals(event=FlowEvent, flows=FlowTable, generation=cython.ulonglong, meta=cython.ulonglong, key=cython.ulonglong, owner=cython.ulonglong, names=cython.ulonglong, apart=cython.ulonglong, protocol=cython.int, verdict=cython.Py_ssize_t, reason=cython.Py_ssize_t, number=cython.Py_ssize_t)
     cdef int _emit(self, Py_ssize_t slot, object kind, int end) except -1
     @cython.locals(wide=object)

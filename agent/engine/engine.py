@@ -116,9 +116,11 @@ class Engine:
         self.answers: dict[int, int] = {}  # flows that answer what was sent to a group -> that flow's classification
         # Counters, all of them by small numbers: classifications, subjects, verdict * 32 + reason.
         self.class_counts = array("Q", bytes(8 * 3 * 64))
-        self.subject_counts = array("Q", bytes(8 * 4 * 64))
+        self.subject_counts = array("Q", bytes(8 * 5 * 64))  # kept and lost packets and bytes in turn, flows
         self.flow_outcomes = array("Q", bytes(8 * 3 * 32))
         self.denied_remotes = Tally(flows.seed, MAX_REMOTES)
+        # Of flows whose owner no source knew; without any source that is all of them, and says nothing.
+        self.unattributed_remotes = Tally(flows.seed, MAX_REMOTES if attribution is not None else 1)
         self.guesses = 0
         self.attributed = 0
         self.unattributed = 0
@@ -323,6 +325,7 @@ class Engine:
         if self.answers:
             self.answers.pop(self.flows.word(slot, FLOW_ID), None)
         self.flow_outcomes[verdict * 32 + reason] += 1
+        self._count_flow(self.flows.word(slot, OWNER) >> 32)
         if verdict == 0 and (meta & WAS_CUT) != 0:
             self.cut += 1
 
@@ -414,19 +417,21 @@ class Engine:
             self._count_class(self._apart_class(slot), apart_packets, apart_octets)
         self._count_class(number, packets - apart_packets, octets - apart_octets)
         meta = flows.meta(slot)
-        while 4 * subject + 4 > len(self.subject_counts):
+        while 5 * subject + 5 > len(self.subject_counts):
             self.subject_counts = self._doubled(self.subject_counts)
         counts = self.subject_counts
+        if subject == 0 and self.attribution is not None:
+            self._count_unattributed(slot, packets, octets)
         if (meta & 3) == 1:
-            counts[4 * subject] += packets
-            counts[4 * subject + 1] += octets
+            counts[5 * subject] += packets
+            counts[5 * subject + 1] += octets
             if (meta >> 2) & 31 == CLOUD and flows.word(slot, LAST_SEEN) > self.cloud_last:
                 self.cloud_last = flows.word(slot, LAST_SEEN)
         else:
-            counts[4 * subject] += apart_packets
-            counts[4 * subject + 1] += apart_octets
-            counts[4 * subject + 2] += packets - apart_packets
-            counts[4 * subject + 3] += octets - apart_octets
+            counts[5 * subject] += apart_packets
+            counts[5 * subject + 1] += apart_octets
+            counts[5 * subject + 2] += packets - apart_packets
+            counts[5 * subject + 3] += octets - apart_octets
             if packets > apart_packets:
                 self._count_denied(slot, packets - apart_packets, octets - apart_octets)
             if replies > apart_packets:
@@ -448,6 +453,19 @@ class Engine:
         flows = self.flows
         version = (flows.word(slot, KEY) >> 16) & 255
         self.denied_remotes.add(version, flows.word(slot, REMOTE_HIGH), flows.word(slot, REMOTE_LOW), packets, octets)
+        return 0
+
+    def _count_unattributed(self, slot: int, packets: int, octets: int) -> int:
+        flows = self.flows
+        version = (flows.word(slot, KEY) >> 16) & 255
+        remotes = self.unattributed_remotes
+        remotes.add(version, flows.word(slot, REMOTE_HIGH), flows.word(slot, REMOTE_LOW), packets, octets)
+        return 0
+
+    def _count_flow(self, subject: int) -> int:
+        while 5 * subject + 5 > len(self.subject_counts):
+            self.subject_counts = self._doubled(self.subject_counts)
+        self.subject_counts[5 * subject + 4] += 1
         return 0
 
     def _doubled(self, counts: array[int]) -> array[int]:

@@ -9,16 +9,22 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agent.capture.batch import Batch
+from agent.attribution.recorded import Opening
+from agent.capture.batch import NO_TIME, Batch
 from agent.datapath.headers import Header
 from agent.engine.names import Answer, Question, parse_dns
 from agent.model.address import Address
 from agent.model.errors import UsageError
+from agent.model.moment import SECOND
 
 LOOK_AHEAD = 10_000
 SHARE = 0.9
 """The part of the IP packets that one address must be in to be taken for the device's."""
 RECORD_WORDS = 5
+TCP, UDP = 6, 17
+SYN, RST, ACK = 2, 4, 16
+SYN_RETRIES = 130 * SECOND
+"""In which a SYN of the same tuple is a repetition: what hosts wait at most for an answer."""
 IP, CUT = 0, 3  # what Header.decode says of a frame whose addresses are known
 _CANDIDATES = 5
 
@@ -41,6 +47,13 @@ class Sightings:
     questions: set[tuple[Address, Address, int, str]] = field(default_factory=set)
     resolvers: dict[tuple[Address, Address], None] = field(default_factory=dict)
     """(client, server) pairs in which a DNS question was answered, in order."""
+    began: dict[tuple[int, Address, int, Address, int], int | None] = field(default_factory=dict)
+    """When each flow began whose beginning is there, by protocol and ends, its opener first; None: more than once."""
+
+    @property
+    def openings(self) -> list[Opening]:
+        """The flows that began once."""
+        return [Opening(*key, time) for key, time in self.began.items() if time is not None]
 
 
 def survey(batches: Iterable[tuple[int, Batch]]) -> Sightings:
@@ -57,7 +70,26 @@ def survey(batches: Iterable[tuple[int, Batch]]) -> Sightings:
             status = header.decode(batch.records[base + 1], lengths >> 32, bits & 0xFFFF)
             if status in (IP, CUT):
                 _note(seen, header, (bits >> 32) & 3 or header.link_direction, status == IP)
+                if status == IP and not bits & NO_TIME:
+                    _note_opening(seen, header, batch.records[base])
     return seen
+
+
+def _note_opening(seen: Sightings, header: Header, time: int) -> None:
+    """The first packet of a flow; of TCP only a SYN is sure to be one. A repeated SYN opens nothing new."""
+    protocol = header.protocol
+    if protocol != UDP and (protocol != TCP or header.tcp_flags & (SYN | ACK | RST) != SYN):
+        return
+    version = header.version
+    source = Address(version, (header.source_high << 64) | header.source_low)
+    destination = Address(version, (header.destination_high << 64) | header.destination_low)
+    key = (protocol, source, header.source_port, destination, header.destination_port)
+    back = (protocol, destination, header.destination_port, source, header.source_port)
+    if back in seen.began:
+        return
+    first = seen.began.setdefault(key, time)
+    if first is not None and protocol == TCP and not 0 <= time - first <= SYN_RETRIES:
+        seen.began[key] = None
 
 
 def _note(seen: Sightings, header: Header, flag: int, whole: bool) -> None:

@@ -48,6 +48,8 @@ class ReplayOptions:
     attribution: tuple[str, ...] = ()
     attribution_format: str | None = None
     """None: detected from each file's content."""
+    lenient: bool = False
+    """Use the good lines of attribution files however many are broken."""
     cloud_channel: str | None = None
     isolate_at: When | None = None
     release_at: When | None = None

@@ -6,7 +6,7 @@ from agent.engine.engine import Engine
 from agent.model.address import Address
 from agent.model.vocabulary import Reason, Verdict
 from agent.policy.effective import EffectivePolicy
-from agent.sinks.summary import TOP_DENIED, ProcessRow, RuleRow, Tally
+from agent.sinks.summary import TOP_DENIED, AttributionRow, ProcessRow, RuleRow, Tally
 
 
 def outcomes(engine: Engine) -> dict[tuple[Verdict, Reason], Tally]:
@@ -60,9 +60,9 @@ def process_rows(engine: Engine) -> list[ProcessRow]:
     """What each program kept and lost, one row per image as the sources spell it."""
     rows: dict[str | None, ProcessRow] = {}
     for number, subject in enumerate(engine.subjects):
-        if 4 * number + 4 > len(engine.subject_counts):
+        if 5 * number + 5 > len(engine.subject_counts):
             break
-        counts = list(engine.subject_counts[4 * number : 4 * number + 4])
+        counts = list(engine.subject_counts[5 * number : 5 * number + 4])
         if any(counts):
             row = rows.setdefault(subject.image, ProcessRow(image=subject.image))
             row.allowed.packets += counts[0]
@@ -75,3 +75,25 @@ def process_rows(engine: Engine) -> list[ProcessRow]:
 def denied_remotes(engine: Engine) -> list[tuple[Address, int, int]]:
     """(remote, packets, bytes) of the remotes that lost most."""
     return engine.denied_remotes.most(TOP_DENIED)
+
+
+def attribution_row(engine: Engine) -> AttributionRow:
+    """How the flows were attributed: by source, by confidence, and who the rest talked to."""
+    row = AttributionRow(attributed_flows=engine.attributed, unattributed_flows=engine.unattributed)
+    for number, subject in enumerate(engine.subjects):
+        if number == 0 or 5 * number + 5 > len(engine.subject_counts):
+            continue
+        flows = engine.subject_counts[5 * number + 4]
+        row.by_source[subject.source] = row.by_source.get(subject.source, 0) + flows
+        label = subject.confidence.label
+        row.by_confidence[label] = row.by_confidence.get(label, 0) + flows
+        row.ambiguous_flows += flows if subject.ambiguous else 0
+    attribution = engine.attribution
+    if attribution is not None:
+        row.sources = tuple(attribution.source_names)
+        row.unattributed_remotes = engine.unattributed_remotes.most(TOP_DENIED)
+        row.misses = attribution.misses
+        for source in attribution.sources:
+            for found in getattr(source, "offsets", ()):
+                row.clock_offsets.append((found.source, found.host, found.offset, found.hits, found.applied))
+    return row

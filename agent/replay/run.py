@@ -28,7 +28,7 @@ from agent.replay.frames import Frames, expand
 from agent.replay.local import LOOK_AHEAD, infer, survey
 from agent.replay.options import Progress, ProgressCallback, ReplayOptions, ReplayResult
 from agent.replay.track import Track
-from agent.replay.wiring import World, load_world, other_rules
+from agent.replay.wiring import World, load_world, other_rules, settle_attribution
 from agent.sinks.summary import CaptureRow
 
 if TYPE_CHECKING:
@@ -136,6 +136,8 @@ class _Run:
             self._find_local()
         if not world.resolvers:
             self._find_resolvers()
+        if world.attribution is not None and world.attribution.recorded:
+            settle_attribution(world, self.options, survey(self._look_ahead(LOOK_AHEAD)).openings)
         self.looking = False
         if self.interrupted:
             self.frames.cut()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from agent.attribution.chain import Attribution, Failing
+from agent.attribution.recorded import Opening
 from agent.datapath.flows import FlowTable
 from agent.datapath.fragments import FragmentTable
 from agent.engine.direction import Directions
@@ -41,6 +42,8 @@ class World:
     local_networks: list[Network] = field(default_factory=list)
     local_basis: str = "none"
     resolvers: list[Address] = field(default_factory=list)
+    openings: tuple[Opening, ...] = ()
+    """When flows began among the first packets."""
     warnings: list[tuple[str, str]] = field(default_factory=list)
     seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(8), "big"))
     """Of every hash that packets choose the keys of; one for all tracks, which share what was seen of the packets."""
@@ -77,16 +80,33 @@ def load_world(options: ReplayOptions) -> World:
 def _attribution(options: ReplayOptions, device: Device) -> Attribution | None:
     if not options.attribution:
         return None
-    from agent.attribution.formats import open_source  # its parsers only when asked for
+    from agent.attribution.evidence import Context
+    from agent.attribution.formats import open_sources  # its parsers only when asked for
 
     attribution = Attribution()
     slack = options.settings.number("attribution.slack") * SECOND
-    for path in options.attribution:
-        source = open_source(path, format=options.attribution_format, device=device, slack_ns=slack)
-        if "attribution_failed" in options.simulate:
-            source = Failing(source, answers=options.simulate["attribution_failed"])
-        attribution.add(source)
+    context = Context(device=device, slack_ns=slack, lenient=options.lenient)
+    for source in open_sources(options.attribution, format=options.attribution_format, context=context):
+        failing = options.simulate.get("attribution_failed")
+        attribution.add(source if failing is None else Failing(source, answers=failing))
     return attribution
+
+
+def settle_attribution(world: World, options: ReplayOptions, openings: Iterable[Opening]) -> None:
+    """Tell the sources whose sockets are wanted and when the capture's first flows began."""
+    from agent.attribution.recorded import Surroundings
+
+    if world.attribution is None:
+        return
+    settings, world.openings = options.settings, tuple(openings)
+    world.attribution.settle(
+        Surroundings(
+            addresses=tuple(world.local_exact),
+            openings=world.openings,
+            clock_limit=settings.number("attribution.clock_limit") * SECOND,
+            clock_hits=settings.number("attribution.clock_hits"),
+        )
+    )
 
 
 def _told_addresses(world: World, local: Iterable[str]) -> None:
@@ -178,4 +198,5 @@ def other_rules(world: World, options: ReplayOptions) -> tuple[World, ReplayOpti
     other = replace(world, rules=load_rules(options.compare), warnings=[])
     if "attribution_failed" in options.simulate:
         other.attribution = _attribution(options, world.device)  # it counts its answers
+        settle_attribution(other, options, world.openings)
     return other, replace(options, rules=options.compare, decisions=None, allowed=None, denied=None)

@@ -79,12 +79,22 @@ def process_json(subject: Subject) -> str:
     """The `process` value of a record: null where no source knew the socket."""
     if not subject.source:
         return "null"
+    whole = _process(subject)
+    if subject.candidates:
+        candidates = ",".join([_process(candidate) for candidate in subject.candidates])
+        return f'{whole[:-1]},"candidates":[{candidates}]}}'
+    return whole
+
+
+def _process(subject: Subject) -> str:
     pid = "null" if subject.pid is None else str(subject.pid)
     services = "null" if subject.services is None else texts(subject.services)
     return (
         f'{{"pid":{pid},"image":{optional(subject.image)},"services":{services},'
         f'"package_family_name":{optional(subject.package_family_name)},"source":{text(subject.source)},'
-        f'"confidence":"{subject.confidence.label}"}}'
+        f'"confidence":"{subject.confidence.label}"'
+        + (f',"container":{text(subject.container)}' if subject.container else "")
+        + "}"
     )
 
 

@@ -47,6 +47,8 @@ COLUMNS: Mapping[str, str] = {
     "process_package_family_name": "string",
     "process_source": "string",
     "process_confidence": "string",
+    "process_container": "string",
+    "process_candidates": "candidates",
     "verdict": "string",
     "reason": "string",
     "rules": "strings",
@@ -191,6 +193,11 @@ def _schema(pyarrow: Any) -> Any:
         "uint16": pyarrow.uint16(),
         "uint32": pyarrow.uint32(),
         "uint64": pyarrow.uint64(),
+        "candidates": pyarrow.list_(
+            pyarrow.struct(
+                [("pid", pyarrow.uint64()), *((name, pyarrow.string()) for name in ("image", "source", "confidence"))]
+            )
+        ),
         "near_misses": pyarrow.list_(
             pyarrow.struct([(name, pyarrow.string()) for name in ("rule", "condition", "state")])
         ),

@@ -16,8 +16,8 @@ from typing import Any
 
 from agent.model.address import Address
 from agent.model.device import Device
-from agent.model.moment import format_time
-from agent.model.vocabulary import Bucket, Mode, Reason, Verdict
+from agent.model.moment import SECOND, format_time
+from agent.model.vocabulary import Bucket, Confidence, Mode, Reason, Verdict
 from agent.sinks.lines import clean
 
 TOP_DENIED = 10
@@ -73,6 +73,27 @@ class ProcessRow:
 
 
 @dataclass(slots=True, kw_only=True)
+class AttributionRow:
+    """How well the flows' owners are known."""
+
+    sources: tuple[str, ...] = ()
+    """In the order in which they are asked."""
+    attributed_flows: int = 0
+    unattributed_flows: int = 0
+    ambiguous_flows: int = 0
+    """Attributed flows whose owner may be one of several."""
+    by_source: dict[str, int] = field(default_factory=dict)
+    """Attributed flows by the source that knew the owner; `a+b` where two agreed."""
+    by_confidence: dict[str, int] = field(default_factory=dict)
+    unattributed_remotes: Iterable[tuple[Address, int, int]] = ()
+    """(remote, packets, bytes) of flows that no source knew."""
+    misses: Mapping[str, int] = field(default_factory=dict)
+    """Why a source that was asked could not tell, and how often."""
+    clock_offsets: list[tuple[str, str, int, int, bool]] = field(default_factory=list)
+    """(source, host, nanoseconds the capture's clock shows more, flows that tell it, applied)."""
+
+
+@dataclass(slots=True, kw_only=True)
 class PolicyRow:
     """A policy that was in force, from `at` (nanoseconds; None: from the first packet) on."""
 
@@ -95,10 +116,7 @@ class SummaryInputs:
     """Flows whose last verdict is denied and that an earlier authorisation allowed."""
     evicted: int = 0
     rules: list[RuleRow] = field(default_factory=list)
-    sources: tuple[str, ...] = ()
-    """Attribution sources, in the order in which they are asked."""
-    attributed_flows: int = 0
-    unattributed_flows: int = 0
+    attribution: AttributionRow = field(default_factory=AttributionRow)
     direction_guesses: int = 0
     warnings: list[tuple[str, str]] = field(default_factory=list)
     """(code, text); the first of equal pairs counts."""
@@ -141,16 +159,12 @@ def build_summary(inputs: SummaryInputs) -> dict[str, Any]:
         "reasons": _reasons(inputs),
         "outcomes": _outcomes(inputs),
         "rules": [_rule(row) for row in inputs.rules],
-        "attribution": {
-            "sources": list(inputs.sources),
-            "attributed_flows": inputs.attributed_flows,
-            "unattributed_flows": inputs.unattributed_flows,
-        },
+        "attribution": _attribution(inputs.attribution),
         "direction_guesses": inputs.direction_guesses,
         "warnings": [{"code": code, "text": text} for code, text in dict.fromkeys(inputs.warnings)],
         **_policies(inputs.policies),
         "processes": _processes(inputs.processes),
-        "top_denied": _top_denied(inputs.denied_remotes),
+        "top_denied": _busiest(inputs.denied_remotes),
         "link_frames": [
             {"ethertype": f"0x{number:04x}", "packets": count} for number, count in sorted(inputs.link_frames.items())
         ],
@@ -225,6 +239,24 @@ def _outcomes(inputs: SummaryInputs) -> list[dict[str, Any]]:
     ]
 
 
+def _attribution(row: AttributionRow) -> dict[str, Any]:
+    """Sources and confidences by name, so that equal runs give equal bytes."""
+    return {
+        "sources": list(row.sources),
+        "attributed_flows": row.attributed_flows,
+        "unattributed_flows": row.unattributed_flows,
+        "ambiguous_flows": row.ambiguous_flows,
+        "by_source": {name: count for name, count in sorted(row.by_source.items()) if count},
+        "by_confidence": {one.label: row.by_confidence.get(one.label, 0) for one in reversed(Confidence)},
+        "top_unattributed": _busiest(row.unattributed_remotes),
+        "misses": dict(row.misses),
+        "clock_offsets": [
+            {"source": source, "host": host, "seconds": offset / SECOND, "flows": flows, "applied": applied}
+            for source, host, offset, flows, applied in row.clock_offsets
+        ],
+    }
+
+
 def _rule(row: RuleRow) -> dict[str, Any]:
     return {
         "name": row.name,
@@ -259,7 +291,7 @@ def _processes(rows: Iterable[ProcessRow]) -> list[dict[str, Any]]:
     return [{"image": row.image, "allowed": row.allowed.as_dict(), "denied": row.denied.as_dict()} for row in ordered]
 
 
-def _top_denied(rows: Iterable[tuple[Address, int, int]]) -> list[dict[str, Any]]:
+def _busiest(rows: Iterable[tuple[Address, int, int]]) -> list[dict[str, Any]]:
     busiest = sorted(rows, key=lambda row: (-row[1], -row[2], row[0]))[:TOP_DENIED]
     return [{"remote": str(address), "packets": packets, "bytes": size} for address, packets, size in busiest]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from agent.attribution.chain import Attribution, Failing
+from agent.attribution.evidence import Rank
 from agent.attribution.values import Owner
 from agent.model.address import Address
 from agent.model.subject import UNATTRIBUTED, Subject
@@ -28,8 +29,11 @@ class Fake:
         complete: bool = False,
         facts: frozenset[str] = frozenset(),
         addresses: Sequence[Address] = (),
+        rank: Rank | None = None,
     ) -> None:
         self.name, self.complete, self.facts = name, complete, facts
+        self.rank = rank
+        self.misses: dict[str, int] = {}
         self.warnings: Sequence[tuple[str, str]] = [("seen", name)]
         self._owners, self._addresses = owners, addresses
         self.asked: list[tuple[int, ...]] = []
@@ -49,8 +53,10 @@ class Broken(Fake):
 
 
 def chain(*sources: Fake | Failing) -> Attribution:
+    """Sources without a rank are believed in the order they are given."""
     attribution = Attribution()
-    for source in sources:
+    for source, rank in zip(sources, Rank, strict=False):
+        source.rank = source.rank or rank
         attribution.add(source)
     return attribution
 

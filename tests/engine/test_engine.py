@@ -582,8 +582,8 @@ def test_the_counters_of_a_run_agree_with_its_records() -> None:
         sum(counts[0] for counts in by_class) == sum(flow.packets_original + flow.packets_reply for flow in flows) == 16
     )
     assert sum(counts[2] for counts in by_class) == len(flows) == 10
-    allowed, allowed_bytes, denied, denied_bytes = engine.subject_counts[4:8]
-    assert (allowed, denied) == (14, 2)
+    allowed, allowed_bytes, denied, denied_bytes, of_subject = engine.subject_counts[5:10]
+    assert (allowed, denied, of_subject) == (14, 2, 6)
     assert allowed_bytes + denied_bytes == sum(flow.bytes_original + flow.bytes_reply for flow in flows)
     assert [(str(remote), packets) for remote, packets, _ in engine.denied_remotes.most(9)] == [(ELSEWHERE, 2)]
 

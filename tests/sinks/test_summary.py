@@ -15,6 +15,7 @@ from agent.model.address import Address, parse_address
 from agent.model.device import Device
 from agent.model.vocabulary import Bucket, Mode, Reason, Verdict
 from agent.sinks.summary import (
+    AttributionRow,
     CaptureRow,
     PolicyRow,
     ProcessRow,
@@ -49,7 +50,7 @@ def inputs(**changes: Any) -> SummaryInputs:
             (Verdict.ALLOW, Reason.RELATED): Tally(1, 100),
         },
         "flow_reasons": {(Verdict.DENY, Reason.FULL_ISOLATION): 1, (Verdict.ALLOW, Reason.CLOUD_CHANNEL): 1},
-        "unattributed_flows": 2,
+        "attribution": AttributionRow(unattributed_flows=2),
         "policies": [PolicyRow(mode=Mode.FULL, generation=1, digest="sha256:00")],
         "device": Device(assumed=True),
         "local": ("10.0.0.5",),
@@ -82,6 +83,15 @@ def test_a_summary_follows_the_published_schema(root: Path) -> None:
         warnings=[("code", "text")],
         policies=[PolicyRow(mode=Mode.FULL, generation=1, digest="sha256:" + "0" * 64, at=START)],
         link_frames={0x0806: 3},
+        attribution=AttributionRow(
+            sources=("sysmon",),
+            attributed_flows=2,
+            by_source={"sysmon": 2},
+            by_confidence={"medium": 2},
+            unattributed_remotes=[(Address(4, 1), 1, 2)],
+            misses={"gone": 1},
+            clock_offsets=[("sysmon", "WS5", -18_000_250_000_000, 7, True)],
+        ),
     )
     empty = SummaryInputs(captures=[], outcomes={}, flow_reasons={})
     for values in (full, empty):
@@ -111,7 +121,12 @@ def test_any_counts_add_up(
         bytes=sum(tally.bytes for tally in outcomes.values()),
     )
     summary = build_summary(
-        inputs(captures=[capture], outcomes=outcomes, flow_reasons=flows, unattributed_flows=sum(flows.values()))
+        inputs(
+            captures=[capture],
+            outcomes=outcomes,
+            flow_reasons=flows,
+            attribution=AttributionRow(unattributed_flows=sum(flows.values())),
+        )
     )
     assert disagreements(summary) == []
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import zstandard
 
 from agent.model.errors import EnvironmentFailure, UsageError
-from agent.model.subject import UNATTRIBUTED
+from agent.model.subject import UNATTRIBUTED, Subject
 from agent.model.vocabulary import ConditionState, Reason, Verdict
 from agent.policy.explain import NearMiss
 from agent.sinks import parquet as parquet_module
@@ -155,9 +156,11 @@ def test_parquet_holds_the_record_flattened(tmp_path: Path) -> None:
 
 def test_every_field_of_a_record_has_a_column() -> None:
     """With all optional fields present, nothing is dropped on the way to Parquet."""
+    known = Subject(image="/a", source="live", pid=1)
     full = make_event(
-        verdict=Verdict.MIXED, evidence="destination_only", service="dns", near_miss_count=9, attempted=1, icmp_type=8
-    )
+        verdict=Verdict.MIXED, evidence="destination_only", service="dns", near_miss_count=9, attempted=1, icmp_type=8,
+        subject=replace(known, container="docker:0", candidates=(known, replace(known, pid=2))),
+    )  # fmt: skip
     row = flatten(json.loads(LineRenderer().flow(full)))
     assert set(row) | {"record"} == set(COLUMNS)
 

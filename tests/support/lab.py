@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from agent.attribution.chain import Attribution
+from agent.attribution.evidence import Rank
 from agent.attribution.timeline import Timeline
 from agent.attribution.values import Owner, SocketRecord
 from agent.engine.events import FIELDS, FlowEvent
@@ -88,6 +89,8 @@ class Records:
     """A source of owners from socket records."""
 
     name = "test"
+    rank = Rank.RECORDS
+    misses: Mapping[str, int] = {}
     facts = frozenset({"image", "services", "package"})
     warnings: tuple[tuple[str, str], ...] = ()
 
@@ -113,6 +116,8 @@ class Everybody:
     """A source for which `subject` owns every socket."""
 
     name = "test"
+    rank = Rank.RECORDS
+    misses: Mapping[str, int] = {}
     complete = False
     facts = frozenset({"image", "services", "package"})
     warnings: tuple[tuple[str, str], ...] = ()

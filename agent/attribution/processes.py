@@ -1,0 +1,113 @@
+r"""Processes that logs saw begin, and the services they host: what a socket's claim is completed with.
+
+Knows when two rows mean one process: the same guid, the same pid and creation, or the pid of a start in the same log
+before it and the same program. Never a bare pid: pids are given again. Must not know formats or sockets.
+
+    >>> hosted_services(Claim(image=r"C:\Windows\System32\svchost.exe", command_line="svchost.exe -k netsvcs -s BITS"))
+    ('BITS',)
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from agent.attribution.agreement import CREATION_SLACK, same_image
+from agent.attribution.evidence import Claim, HostedServices, ProcessStart
+from agent.attribution.recorded import same_host
+from agent.model.image import image_name
+
+if TYPE_CHECKING:
+    from agent.attribution.collector import Collector
+
+_SERVICE = re.compile(r"(?:^|\s)-s\s+(?:\"([^\"\s]+)\"|([^\"\s]+))(?=\s|$)")
+SERVICE_HOST = "svchost.exe"
+
+
+def hosted_services(claim: Claim) -> tuple[str, ...] | None:
+    """The one service that a service host was started for; None if its command line does not say (-k names a group)."""
+    if claim.image is None or claim.command_line is None or image_name(claim.image).lower() != SERVICE_HOST:
+        return None
+    found = _SERVICE.search(claim.command_line)
+    return (found[1] or found[2],) if found else None
+
+
+class Processes:
+    """What all logs of a run say of processes. Built once."""
+
+    def __init__(self, collectors: Iterable[Collector]) -> None:
+        self._by_guid: dict[str, Claim] = {}
+        self._by_creation: dict[tuple[str, int, int], Claim] = {}
+        self._by_pid: dict[tuple[int, str, int], list[ProcessStart]] = {}
+        self._services: dict[int, list[HostedServices]] = {}
+        for collector in collectors:
+            for start in collector.starts:
+                self._take(collector, start)
+            for row in collector.services:
+                self._services.setdefault(row.pid, []).append(row)
+        for starts in self._by_pid.values():
+            starts.sort(key=_created)
+
+    def _take(self, collector: Collector, start: ProcessStart) -> None:
+        claim = start.claim
+        if claim.created is None:
+            claim = claim._replace(created=start.created)
+            start = start._replace(claim=claim)
+        if claim.guid is not None:
+            self._by_guid.setdefault(claim.guid, claim)
+        if claim.pid is not None:
+            self._by_creation.setdefault((_short(start.host), claim.pid, start.created), claim)
+            self._by_pid.setdefault((id(collector), start.host, claim.pid), []).append(start)
+
+    def complete(self, collector: Collector, host: str, claim: Claim, time: int) -> Claim:
+        """`claim` with what its process's start says where it says nothing itself. `time` by the collector's clock."""
+        start = None
+        if claim.guid is not None:
+            start = self._by_guid.get(claim.guid)
+        if start is None and claim.pid is not None:
+            if claim.created is not None:
+                start = self._by_creation.get((_short(host), claim.pid, claim.created))
+            else:
+                start = self._latest(collector, host, claim, time)
+        if start is None:
+            return claim
+        return Claim._make(own if own is not None else known for own, known in zip(claim, start, strict=True))
+
+    def _latest(self, collector: Collector, host: str, claim: Claim, time: int) -> Claim | None:
+        """The last start of that pid before `time` in the same log, if it is the same program."""
+        starts = None if claim.pid is None else self._by_pid.get((id(collector), host, claim.pid))
+        if starts is None or claim.image is None:
+            return None
+        place = bisect_right(starts, time, key=_created)
+        found = starts[place - 1].claim if place else None
+        return found if found is not None and found.image is not None and same_image(found.image, claim.image) else None
+
+    def services_of(self, host: str, claim: Claim) -> tuple[tuple[str, ...] | None, bool]:
+        """(services, sure) from a table of pids: sure if it proves to mean this very process.
+
+        A table without times is taken for the program of that pid it names: not sure. (None, True): no table says.
+        """
+        if claim.pid is None:
+            return None, True
+        for row in self._services.get(claim.pid, ()):
+            if row.host and host and not same_host(row.host, host):
+                continue
+            if row.created is not None and claim.created is not None:
+                if abs(row.created - claim.created) <= CREATION_SLACK:
+                    return row.services, True
+            elif row.image is not None and claim.image is not None and same_image(row.image, claim.image):
+                if row.taken is None or claim.created is None:
+                    return row.services, False
+                if claim.created <= row.taken:
+                    return row.services, True
+        return None, True
+
+
+def _created(start: ProcessStart) -> int:
+    return start.created
+
+
+def _short(host: str) -> str:
+    return host.lower().partition(".")[0]
