@@ -149,9 +149,7 @@ class Recorded:
             yield from host.timeline.records()
 
     def _named(self) -> list[Host]:
-        """The host that has the device's name, with or without its domain."""
-        if self._device.assumed:
-            return []
+        """The host that has the device's name, with or without its domain; an assumed device is called like none."""
         return [host for host in self.hosts if same_host(host.name, self._device.name)]
 
     def _by_address(self, addresses: Sequence[Address]) -> list[Host]:

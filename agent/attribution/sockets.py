@@ -83,11 +83,13 @@ class SocketRecords:
         self,
         timeline: Timeline,
         *,
+        path: str = "",
         facts: frozenset[str] = frozenset(),
         addresses: tuple[Address, ...] = (),
         warnings: tuple[tuple[str, str], ...] = (),
     ) -> None:
         """`timeline`: frozen; `addresses`: local ends of the records; `warnings`: (code, text)."""
+        self.path = path
         self.facts = facts
         self.warnings = warnings
         self.timeline = timeline
@@ -141,7 +143,9 @@ def load_socket_records(
     if torn or source.truncated:
         text = f"{source.path}: the file ends inside a record; the {len(timeline)} before it are used"
         warnings.append(("attribution_truncated", text))
-    return SocketRecords(timeline, facts=maker.facts, addresses=tuple(parser.addresses), warnings=tuple(warnings))
+    return SocketRecords(
+        timeline, path=source.path, facts=maker.facts, addresses=tuple(parser.addresses), warnings=tuple(warnings)
+    )
 
 
 class End:

@@ -103,6 +103,8 @@ cdef class Timeline:
         int confidence,
     )
     cdef object _owner(self, Py_ssize_t claim, int confidence)
+    @cython.locals(index=cython.Py_ssize_t)
+    cpdef tuple span(self)
     @cython.locals(meta=cython.ulonglong, group=cython.Py_ssize_t, index=cython.Py_ssize_t)
     cpdef list exact_times(
         self, int protocol, int version, object local, unsigned int local_port, object remote,

@@ -456,6 +456,17 @@ class Timeline:
             self.owners[claim * 4 + confidence] = known
         return known
 
+    def span(self) -> tuple[int | None, int | None]:
+        """The first and the last start, as `find` compares times; a snapshot's have none."""
+        first = last = None
+        for index in range(len(self.starts)):
+            start = self.starts[index]
+            if start and (first is None or start < first):
+                first = start
+            if start and (last is None or start > last):
+                last = start
+        return (None, None) if first is None or last is None else (self._shifted(first), self._shifted(last))
+
     def exact_times(
         self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int
     ) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ Memory: one buffer, which grows only as bytes really arrive, to one block of 16 
 
 from __future__ import annotations
 
+import os
 from array import array
 from typing import Protocol
 
@@ -57,6 +58,19 @@ def open_capture(path: str, *, buffer: int = BUFFER) -> CaptureReader:
     `buffer`: bytes read at a time; less than the default where many captures are open together.
     """
     return CaptureReader(path, buffer)
+
+
+def is_capture(path: str) -> bool:
+    """True for a folder and for a regular file that begins like a capture."""
+    if os.path.isdir(path):
+        return True
+    if not os.path.isfile(path):
+        return False
+    try:
+        open_capture(path, buffer=_SMALL_BUFFER).close()
+    except CaptureError:
+        return False
+    return True
 
 
 class CaptureReader:

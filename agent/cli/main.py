@@ -46,6 +46,18 @@ def _generate() -> Command:
     return generate.command
 
 
+def _sockets() -> Command:
+    from agent.cli import sockets
+
+    return sockets.command
+
+
+def _attribution() -> Command:
+    from agent.cli import attribution
+
+    return attribution.command
+
+
 def _doctor() -> Command:
     from agent.cli import doctor
 
@@ -57,6 +69,8 @@ COMMANDS: dict[str, Callable[[], Command]] = {
     "explain": _explain,
     "check": _check,
     "generate": _generate,
+    "sockets": _sockets,
+    "attribution": _attribution,
     "doctor": _doctor,
 }
 """Name to its module's loader: a command pays for its own imports only."""

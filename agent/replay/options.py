@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.model.settings import Settings
 from agent.model.vocabulary import Mode
+
+if TYPE_CHECKING:
+    from agent.attribution.chain import Attribution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,8 @@ class ReplayOptions:
     use_exclusions: bool = True
     """The dialog's box; False by --no-exclusions."""
     device: str | None = None
+    host: str | None = None
+    """Instead of the device's name: whose rows of a log that shows several hosts."""
     local: tuple[str, ...] = ()
     """Addresses or prefixes as written; the run parses them and names a bad one."""
     names: str | None = None
@@ -103,6 +108,8 @@ class ReplayResult:
     """The contract's summary, ready to be written as JSON (`sinks.summary.build_summary`)."""
     comparison: dict[str, Any] | None = None
     """With --compare: what changes under the other rules (`sinks.summary.build_comparison`)."""
+    attribution: Attribution | None = None
+    """The sources that were asked."""
     interrupted: bool = False
     """True if stopped by Ctrl-C; everything judged until then is in the outputs."""
     elapsed: float = 0.0

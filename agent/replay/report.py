@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from agent.attribution.chain import Attribution, Source
 from agent.engine.engine import Engine
 from agent.model.address import Address
+from agent.model.moment import format_time
 from agent.model.vocabulary import Reason, Verdict
 from agent.policy.effective import EffectivePolicy
 from agent.sinks.summary import TOP_DENIED, AttributionRow, ProcessRow, RuleRow, Tally
@@ -97,3 +101,33 @@ def attribution_row(engine: Engine) -> AttributionRow:
             for found in getattr(source, "offsets", ()):
                 row.clock_offsets.append((found.source, found.host, found.offset, found.hits, found.applied))
     return row
+
+
+def source_rows(attribution: Attribution) -> list[dict[str, Any]]:
+    """What each source holds, host by host."""
+    rows = []
+    for source in sorted(attribution.sources, key=_rank):
+        timelines = [(host.name, host.timeline) for host in getattr(source, "hosts", ())]
+        if not timelines and (timeline := getattr(source, "timeline", None)) is not None:
+            timelines = [("", timeline)]
+        for host, timeline in timelines:
+            first, last = timeline.span()
+            rows.append(
+                {
+                    "source": source.name,
+                    "path": getattr(source, "path", ""),
+                    "host": host,
+                    "rank": source.rank.name.lower(),
+                    "sockets": len(timeline),
+                    "facts": sorted(source.facts),
+                    "witness": getattr(source, "witness", False),
+                    "complete": source.complete,
+                    "first": None if first is None else format_time(first),
+                    "last": None if last is None else format_time(last),
+                }
+            )
+    return rows
+
+
+def _rank(source: Source) -> int:
+    return source.rank

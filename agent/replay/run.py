@@ -50,6 +50,16 @@ def run(options: ReplayOptions, progress: ProgressCallback | None = None) -> Rep
     return _Run(options, progress).run()
 
 
+def prepare(options: ReplayOptions) -> World:
+    """What is known before the first packet: sources opened and told of the captures. Raises AgentError."""
+    one = _Run(options, None)
+    try:
+        one.look()
+    finally:
+        one.frames.close()
+    return one.world
+
+
 class _Interrupted(KeyboardInterrupt):
     """Ctrl-C came while the run was waiting for its input."""
 
@@ -85,7 +95,7 @@ class _Run:
         gc.freeze()  # a run makes millions of values and no cycles: looking for them costs a fifth of its time
         gc.disable()
         try:
-            first = self._look()
+            first = self.look()
             _check_moments(options, first)
             tracks = self._tracks(first)
             self._read_ahead(tracks)
@@ -125,7 +135,7 @@ class _Run:
 
     # Before the first packet ------------------------------------------------------------------------------------
 
-    def _look(self) -> int:
+    def look(self) -> int:
         """Settle local addresses and resolvers; returns the time of the first packet."""
         world = self.world
         ahead = self._look_ahead(1)
@@ -308,6 +318,7 @@ class _Run:
         return ReplayResult(
             summary=summary,
             comparison=comparison,
+            attribution=world.attribution,
             interrupted=self.interrupted,
             elapsed=time.monotonic() - self.started,
             engine=engine_kind(),

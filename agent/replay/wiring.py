@@ -62,6 +62,8 @@ def load_world(options: ReplayOptions) -> World:
         device = load_device(options.device) if options.device else device
         rules = load_rules(options.rules) if options.rules else None
         names = load_names(options.names) if options.names else {}
+    if options.host is not None:
+        device = replace(device, name=options.host)
     if options.cloud_channel:
         from agent.policy.reserved import load_cloud_channel
 
