@@ -156,6 +156,7 @@ class EventXml:
         handler = self._handler
         if not self._begun:
             self._parser.reset()
+            handler.begin()
             self._parser.feed(_ROOT)
             self._begun = True
         handler.begin()

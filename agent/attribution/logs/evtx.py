@@ -8,6 +8,8 @@ Knows the evtx library, an extra of this package. Must not know what is in the e
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +17,9 @@ from agent.attribution.textfile import TextFile
 from agent.model.errors import AttributionError, EnvironmentFailure
 
 MAGIC = b"ElfFile\0"
+_HEADER, _CHUNK = 4096, 65536
+_CHUNKS_AT = 42
+"""Where the file header has the number of chunks, 16 bits."""
 
 
 def evtx_texts(file: TextFile) -> Iterator[tuple[int, bytes | ValueError]]:
@@ -34,7 +39,19 @@ def evtx_texts(file: TextFile) -> Iterator[tuple[int, bytes | ValueError]]:
         records = iter(PyEvtxParser(file.path, number_of_threads=1).records_json())
     except (OSError, RuntimeError, ValueError) as error:
         raise AttributionError(file.path, 0, f"is no readable .evtx file ({_line(error)})") from None
-    yield from _records(records)
+    number = 0
+    for number, text in _records(records):
+        yield number, text
+    size, whole = os.stat(file.path).st_size, _whole_size(file.head())
+    if size < whole:
+        # The library passes over a chunk that is not whole without a word.
+        yield number + 1, ValueError(f"is missing: the file breaks off after {size:,} of {whole:,} bytes")
+
+
+def _whole_size(head: bytes) -> int:
+    """The size that the file header promises."""
+    chunks = struct.unpack_from("<H", head.ljust(_HEADER, b"\0"), _CHUNKS_AT)[0]
+    return _HEADER + _CHUNK * int(chunks)
 
 
 def _records(records: Iterator[Any]) -> Iterator[tuple[int, bytes | ValueError]]:
