@@ -32,6 +32,8 @@ RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 
 HOMES = {
     "cython": ("agent/datapath/flows.py", "agent/replay/pump.py", "agent/sinks/buffer.py", "agent/sinks/community.py"),
+    "defusedxml": ("agent/attribution/logs/eventxml.py",),
+    "evtx": ("agent/attribution/logs/evtx.py",),
     "netaddr": ("agent/policy/document.py",),
     "orjson": ("agent/sinks/", "agent/attribution/", "agent/cli/"),
     "psutil": ("agent/attribution/", "agent/cli/doctor.py"),

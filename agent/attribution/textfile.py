@@ -125,6 +125,15 @@ class TextFile:
         """The first line that is not blank, within `head`."""
         return next((line.strip() for line in self.head().removeprefix(_UTF8_MARK).split(b"\n") if line.strip()), b"")
 
+    def chunks(self) -> Iterator[bytes]:
+        """The expanded text in pieces of any size, for what is not written in lines. Raises as `lines` does."""
+        chunk = self.head()
+        if chunk.startswith(_UTF16):
+            raise AttributionError(self.path, 1, "is UTF-16 text; write it again as UTF-8")
+        while chunk:
+            yield chunk
+            chunk = self._read()
+
     def lines(self) -> Iterator[tuple[int, bytes, bool]]:
         """(number from 1, line without its newline, True if it had one). Blank lines are left out."""
         chunk = self.head()
