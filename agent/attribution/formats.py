@@ -49,11 +49,23 @@ def _sockets() -> Reader:
     return sockets
 
 
+def _events() -> Reader:
+    from agent.attribution.logs import eventlog
+
+    return eventlog
+
+
 FORMATS: tuple[Format, ...] = (
     Format(
         name="sockets",
         meaning="socket records, JSON Lines with start, protocol and local",
         reader=_sockets,
+    ),
+    Format(
+        name="events",
+        meaning="Windows event logs with Sysmon or Security events: XML, JSON of winlogbeat, NXLog, evtx_dump or "
+        "Log Analytics, Sysmon for Linux in syslog, binary .evtx",
+        reader=_events,
     ),
 )
 """In the order they are tried."""

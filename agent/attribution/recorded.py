@@ -42,10 +42,10 @@ class Surroundings:
     """The device's."""
     openings: Sequence[Opening] = ()
     """Each tuple once; a tuple that began twice is left out."""
-    clock_limit: int = 172_800 * SECOND
+    clock_limit: int = 2_592_000 * SECOND
     """Nanoseconds a log's clock is shifted by at most."""
-    clock_hits: int = 3
-    """Flows that must tell the clocks' difference before it is believed beyond the slack."""
+    clock_hits: int = 2
+    """Flows that must agree on the clocks' difference before it is believed beyond the slack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class ClockOffset:
     offset: int
     """Nanoseconds that the capture's clock shows more."""
     hits: int
-    """Flows it was told by: exactly the same tuple in both, once each."""
+    """Flows that agree on it within the slack: exactly the same tuple in both, once each."""
     applied: bool
 
 
@@ -170,8 +170,8 @@ class Recorded:
         ]
         if not differences:
             return
-        hits = len(differences)
-        offset = sorted(differences)[(hits - 1) // 2]
+        offset = sorted(differences)[(len(differences) - 1) // 2]
+        hits = sum(abs(difference - offset) <= self._slack for difference in differences)
         small = abs(offset) <= self._slack
         believed = hits >= surroundings.clock_hits and abs(offset) <= surroundings.clock_limit
         applied = small or believed
@@ -189,7 +189,8 @@ class Recorded:
         if applied:
             return "clock_offset", f"{who}: its clock is shifted by {seconds} ({hits} flows agree on it)"
         if hits < surroundings.clock_hits:
-            why = f"only {hits} flows tell it: --set attribution.clock_hits={hits} believes them"
+            flows = "1 flow tells" if hits == 1 else f"{hits} flows tell"
+            why = f"only {flows} it: --set attribution.clock_hits={hits} believes that"
         else:
             needed = -(-abs(offset) // SECOND)
             why = f"that is more than attribution.clock_limit: --set attribution.clock_limit={needed} allows it"

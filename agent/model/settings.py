@@ -93,18 +93,18 @@ TABLE: tuple[Setting, ...] = (
     ),
     Setting(
         name="attribution.clock_limit",
-        default=172_800,
+        default=2_592_000,
         unit="s",
         maximum=1_000_000_000,
         meaning="how far a log's clock may be off the capture's and still be corrected",
     ),
     Setting(
         name="attribution.clock_hits",
-        default=3,
+        default=2,
         unit="flows",
         minimum=1,
         maximum=1_000_000,
-        meaning="flows that must tell a clock's error before it is corrected by more than attribution.slack",
+        meaning="flows that must agree on a clock's error before it is corrected by more than attribution.slack",
     ),
     _switch("attribution.carried", True, "processes that a capture itself names are used"),
     Setting(
