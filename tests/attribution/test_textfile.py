@@ -52,6 +52,19 @@ def test_lines_are_whole_across_reads(packed: Callable[[bytes], Path]) -> None:
     assert lines_of(packed(text)) == [(n + 1, line, True) for n, line in enumerate(expected)]
 
 
+def test_text_without_lines_comes_in_pieces(packed: Callable[[bytes], Path]) -> None:
+    """What is not written in lines may be one line of any length."""
+    text = os.urandom(3 * CHUNK) + bytes(2 * MAX_LINE)
+    with TextFile(str(packed(text))) as file:
+        assert text.startswith(file.head())
+        assert b"".join(file.chunks()) == text
+
+
+def test_pieces_of_utf_16_are_refused(packed: Callable[[bytes], Path]) -> None:
+    with TextFile(str(packed("<Events/>".encode("utf-16")))) as file, pytest.raises(AttributionError, match="UTF-16"):
+        next(file.chunks())
+
+
 def test_looking_ahead_takes_nothing(packed: Callable[[bytes], Path]) -> None:
     with TextFile(str(packed(b"\n \none\ntwo\n"))) as file:
         assert file.first_line() == b"one"

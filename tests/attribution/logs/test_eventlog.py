@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.attribution.collector import Collector
 from agent.attribution.evidence import Claim, Context, Observation, ProcessStart, Side
@@ -350,6 +352,49 @@ def test_both_forms_of_syslog_are_read(tmp_path: Path, tag: str) -> None:
     with TextFile(file(tmp_path, tag + xml_of(CONNECTION, provider="Linux-Sysmon", namespace=False))) as opened:
         assert recognises(opened)
         assert len(load(opened, Context())[0].observations) == 1
+
+
+@given(
+    wrapping=st.sampled_from(sorted(EVERYWHERE.keys() - {"evtx"})),
+    sample=st.sampled_from([CONNECTION, START, ALLOWED, CREATED]),
+    cuts=st.lists(
+        st.tuples(
+            st.floats(0, 1),
+            st.integers(0, 40),
+            st.one_of(st.binary(max_size=3), st.sampled_from([b"</Event>", b"<Event>", b"null", b"[]", b"{}", b"\n"])),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+)
+def test_damage_is_never_more_than_an_error_of_one_line(
+    tmp_path_factory: pytest.TempPathFactory,
+    wrapping: str,
+    sample: Sample,
+    cuts: list[tuple[float, int, bytes]],
+) -> None:
+    """Whatever is cut out of the middle, and whatever is put there."""
+    content = EVERYWHERE[wrapping](sample) * 2
+    for where, count, put in cuts:
+        at = int(where * len(content))
+        content = content[:at] + put + content[at + count :]
+    path = tmp_path_factory.getbasetemp() / "damaged.dat"
+    path.write_bytes(content)
+    for lenient in (False, True):
+        assert "\n" not in problem_of(str(path), lenient=lenient)
+
+
+def problem_of(path: str, *, lenient: bool) -> str:
+    """What the error says, "" without one."""
+    try:
+        with TextFile(path) as opened:
+            recognises(opened)
+            collectors = load(opened, Context(lenient=lenient))
+    except AttributionError as error:
+        return str(error)
+    evidence = [*(c.observations for c in collectors), *(c.starts for c in collectors)]
+    assert all(hash(item) is not None for items in evidence for item in items)  # nothing but plain values
+    return ""
 
 
 SAMPLES = [
