@@ -9,7 +9,7 @@ Knows how evidence becomes records. Must not know any format, or what an owner i
 
 from __future__ import annotations
 
-from agent.attribution.evidence import Context, Observation, ProcessStart, Rank
+from agent.attribution.evidence import Context, HostedServices, Observation, ProcessStart, Rank
 from agent.model.vocabulary import Confidence
 
 
@@ -33,7 +33,12 @@ class Collector:
         self.confidence = confidence
         self.observations: list[Observation] = []
         self.starts: list[ProcessStart] = []
+        self.services: list[HostedServices] = []
         self.warnings: list[tuple[str, str]] = []
+        self.witness = False
+        """True: it knows who opened a connection, never who owned it. With Side.UNSURE, `first` opened it."""
+        self.timeless = False
+        """True: its observations have no time of their own (time 0, end FOREVER), and no clock to compare."""
 
     def saw(self, observation: Observation) -> None:
         """A socket, in the log's own order."""
@@ -42,6 +47,10 @@ class Collector:
     def started(self, start: ProcessStart) -> None:
         """A process."""
         self.starts.append(start)
+
+    def hosts(self, row: HostedServices) -> None:
+        """Services of a process."""
+        self.services.append(row)
 
     def warn(self, code: str, text: str) -> None:
         """For the summary."""

@@ -62,6 +62,9 @@ class Claim(NamedTuple):
     container: str | None = None
 
 
+FOREVER = (1 << 64) - 2
+"""An `end` after every packet: the last nanosecond that a timeline can hold."""
+
 NOBODY = Claim()
 """The row says nothing of the process."""
 
@@ -95,6 +98,26 @@ class ProcessStart(NamedTuple):
     created: int
     claim: Claim
     """`claim.pid` at least; `claim.created` may be left out, it is `created`."""
+
+
+class HostedServices(NamedTuple):
+    """One process of a table that says which services each process hosts.
+
+    A pid is no process, so a row holds for a claim only if all of this does: they are of the same host; the claim's
+    program is `image` (where the row does not say, svchost.exe); the claim's process is known to be the one that had
+    the pid when the table was made, by `created` or because no other process of that pid is known at all. Else the
+    services are unknown.
+    """
+
+    host: str
+    """"" if the table does not say."""
+    pid: int
+    services: tuple[str, ...]
+    """As the table spells them; () is known to be none."""
+    created: int | None = None
+    """When the process was created, where the table says it: nanoseconds since 1970."""
+    image: str | None = None
+    """The program's file name, such as `svchost.exe`: no path."""
 
 
 @dataclass(slots=True, kw_only=True)
