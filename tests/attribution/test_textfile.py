@@ -179,7 +179,9 @@ def test_long_lines_are_left_out_and_told(tmp_path: Path, pack: str, fill: bytes
     path = tmp_path / "long"
     long = fill * (30 * MAX_LINE // len(fill))
     path.write_bytes(
-        PACKINGS[pack](b"one\n" + long + b"\nthree\n\n" + long + b"\n" + long[:MAX_LINE] + b"\nseven\n" + long)
+        PACKINGS[pack](
+            b"one\n" + long + b"\nthree\n\n" + long + b"\n" + long[:MAX_LINE] + b"\nseven\n" + long[: 2 * MAX_LINE]
+        )
     )
     told: list[tuple[int, str]] = []
     tracemalloc.start()
