@@ -21,6 +21,7 @@ DELIMITERS = ",;\t"
 MAX_LINES = 64
 """Lines that one record may span; beyond, its first line is taken for broken."""
 
+_QUOTED = re.compile(r'"[^"]*"')
 _ZONE = re.compile(r" \[([^\]]+)\]$")
 _PREFACE = re.compile(rb"(?i)#TYPE |sep=.\s*$")
 """Lines before a header: PowerShell 5's Export-Csv, Excel's hint."""
@@ -44,7 +45,7 @@ def read_header(line: bytes) -> Header | None:
     """The line as a header of CSV; None if it is none: a single column, or no text."""
     try:
         text = line.decode().strip("\r\n")
-        delimiter = max(DELIMITERS, key=text.count)
+        delimiter = max(DELIMITERS, key=_QUOTED.sub("", text).count)
         cells = next(csv.reader((text,), delimiter=delimiter, strict=True), [])
     except (UnicodeDecodeError, csv.Error):
         return None

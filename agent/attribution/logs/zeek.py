@@ -33,7 +33,7 @@ _TCP, _WITH_PORTS = 6, frozenset({"tcp", "udp", "sctp"})
 
 def recognises(file: TextFile) -> bool:
     """By its header, or by the fields that only conn.log has together."""
-    if file.head().startswith(b"#separator"):
+    if file.head().lstrip().startswith(b"#separator"):
         lines = file.head().split(b"\n")
         return any(line.split() == [b"#path", b"conn"] for line in lines) or any(_is_conn(line) for line in lines)
     row = first_row(file)
@@ -51,7 +51,7 @@ def load(file: TextFile, context: Context) -> list[Collector]:
     reading = Reading(file, context)
     witness = Collector(NAME, file.path, context=context, rank=Rank.LOG, confidence=Confidence.HIGH)
     witness.witness = True
-    found = _tab_rows(file, reading) if file.head().startswith(b"#") else rows(file, _NAMES, reading.broken)
+    found = _tab_rows(file, reading) if file.head().lstrip().startswith(b"#") else rows(file, _NAMES, reading.broken)
     for number, row in found:
         try:
             _take(row, reading, witness)
