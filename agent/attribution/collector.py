@@ -53,6 +53,8 @@ class Collector:
         self.starts: list[ProcessStart] = []
         self.services: list[HostedServices] = []
         self.warnings: list[tuple[str, str]] = []
+        self.timeless = False
+        """True: its observations have no time of their own (time 0, end FOREVER), and no clock to compare."""
 
     def saw(self, observation: Observation) -> None:
         """A socket, in the log's own order."""
@@ -103,6 +105,7 @@ class Collector:
             rank=self.rank,
             facts=maker.facts,
             witness=self.witness,
+            timeless=self.timeless,
             warnings=[*self.warnings, *maker.warnings(self.path)],
             slack_ns=self.context.slack_ns,
         )

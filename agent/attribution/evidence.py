@@ -62,6 +62,9 @@ class Claim(NamedTuple):
     container: str | None = None
 
 
+FOREVER = (1 << 64) - 2
+"""An `end` after every packet: the last nanosecond that a timeline can hold."""
+
 NOBODY = Claim()
 """The row says nothing of the process."""
 
@@ -98,17 +101,22 @@ class ProcessStart(NamedTuple):
 
 
 class HostedServices(NamedTuple):
-    """One row of a table of processes and the services they host."""
+    """One process of a table that says which services each process hosts.
+
+    A pid is no process: see Processes.services_of for what must hold before a row is believed of a claim.
+    """
 
     host: str
+    """"" if the table does not say."""
     pid: int
     services: tuple[str, ...]
+    """As the table spells them; () is known to be none."""
     created: int | None = None
-    """When the process was created, if the table says."""
+    """When the process was created, where the table says it: nanoseconds since 1970."""
     image: str | None = None
-    """Path or name of the program."""
+    """The program's path or file name; None: a service host's."""
     taken: int | None = None
-    """When the table was taken, if it says."""
+    """When the table was made, if it says."""
 
 
 @dataclass(slots=True, kw_only=True)

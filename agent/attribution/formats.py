@@ -55,6 +55,42 @@ def _events() -> Reader:
     return eventlog
 
 
+def _hunting() -> Reader:
+    from agent.attribution.logs import hunting
+
+    return hunting
+
+
+def _firewall() -> Reader:
+    from agent.attribution.logs import firewall
+
+    return firewall
+
+
+def _zeek() -> Reader:
+    from agent.attribution.logs import zeek
+
+    return zeek
+
+
+def _ss() -> Reader:
+    from agent.attribution.logs import ss
+
+    return ss
+
+
+def _psutil() -> Reader:
+    from agent.attribution.logs import psutildump
+
+    return psutildump
+
+
+def _services() -> Reader:
+    from agent.attribution.logs import services
+
+    return services
+
+
 FORMATS: tuple[Format, ...] = (
     Format(
         name="sockets",
@@ -66,6 +102,20 @@ FORMATS: tuple[Format, ...] = (
         meaning="Windows event logs with Sysmon or Security events: XML, JSON of winlogbeat, NXLog, evtx_dump or "
         "Log Analytics, Sysmon for Linux in syslog, binary .evtx",
         reader=_events,
+    ),
+    Format(
+        name="hunting",
+        meaning="Advanced Hunting DeviceNetworkEvents and DeviceProcessEvents, CSV or JSON",
+        reader=_hunting,
+    ),
+    Format(name="firewall", meaning="pfirewall.log of the Windows firewall", reader=_firewall),
+    Format(name="zeek", meaning="Zeek conn.log, TSV or JSON: who opened connections, no owners", reader=_zeek),
+    Format(name="ss", meaning="what `ss -tunap` prints", reader=_ss),
+    Format(name="psutil", meaning="psutil.net_connections() as JSON", reader=_psutil),
+    Format(
+        name="services",
+        meaning="processes and their services: tasklist /svc /fo csv, Win32_Service, psutil",
+        reader=_services,
     ),
 )
 """In the order they are tried."""

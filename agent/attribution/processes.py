@@ -97,7 +97,7 @@ class Processes:
             if row.created is not None and claim.created is not None:
                 if abs(row.created - claim.created) <= CREATION_SLACK:
                     return row.services, True
-            elif row.image is not None and claim.image is not None and same_image(row.image, claim.image):
+            elif claim.image is not None and same_image(row.image or SERVICE_HOST, claim.image):
                 if row.taken is None or claim.created is None:
                     return row.services, False
                 if claim.created <= row.taken:

@@ -87,6 +87,7 @@ class Recorded:
         rank: Rank,
         facts: frozenset[str],
         witness: bool = False,
+        timeless: bool = False,
         warnings: Sequence[tuple[str, str]] = (),
         slack_ns: int = 60 * SECOND,
     ) -> None:
@@ -102,6 +103,7 @@ class Recorded:
         """Of the only host that answers, if there is just one."""
         self._device = device
         self._slack = slack_ns
+        self._timeless = timeless
         self._chosen: list[Host] = []
 
     def __len__(self) -> int:
@@ -121,7 +123,7 @@ class Recorded:
                 f"{self.path}: no host in it ({names}) has the device's name or one of its addresses; nothing is used"
             )
             self.warnings.append(("attribution_other_hosts", text))
-        for host in self._chosen:
+        for host in () if self._timeless else self._chosen:
             self._align(host, surroundings)
         self.timeline = self._chosen[0].timeline if len(self._chosen) == 1 else None
 

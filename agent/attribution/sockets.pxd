@@ -11,7 +11,7 @@ cdef unsigned long long WORD, MAPPED
     maker=SubjectMaker, timeline=Timeline, parser=RecordParser, number=cython.Py_ssize_t, torn=cython.bint,
 )
 cpdef object load_socket_records(
-    object source, object family=*, object drives=*, object packages_root=*, object slack_ns=*,
+    object source, object family=*, object drives=*, object packages_root=*, object slack_ns=*, object lenient=*,
 )
 
 
@@ -46,7 +46,7 @@ cdef class RecordParser:
     cdef Timeline timeline
     cdef readonly dict addresses
     cdef End _local, _remote, _last4, _last6
-    cdef dict _seconds, _protocols
+    cdef dict _seconds, _processes, _protocols
 
     @cython.locals(row=dict, local=End, remote=End, connected=cython.bint, listening=cython.bint, protocol=cython.int)
     cpdef add(self, object value)
@@ -55,6 +55,7 @@ cdef class RecordParser:
     @cython.locals(local=End, remote=End)
     cdef bint _connected(self, object text, object local_text) except -1
     cdef bint _listening(self, object state, bint connected, object remote_text) except -1
+    cdef object _created(self, object value)
     @cython.locals(last=End, wide=object)
     cdef object _note(self, End local)
     cdef int _protocol(self, object value) except -1

@@ -6,8 +6,8 @@ compiler exists (types in sockets.pxd), else interpreted, same answers.
     source = load_socket_records("sockets.jsonl", drives={r"\Device\HarddiskVolume3": "C:"})
     source.find(6, 4, 0x0A000005, 50123, 0xCB007109, 443, now_ns, 2)
 
-An unknown key is ignored, a wrong value of a known one is an error: the file is ours. What the host recorded as an
-image is never an error: a program may run from any path, and one that is not a path meets no process condition.
+An unknown key is ignored, a wrong value of a known one makes its line a broken one. What the host recorded as an
+image is never wrong: a program may run from any path, and one that is not a path meets no process condition.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any
 
 import orjson
 
+from agent.attribution.broken import BrokenLines
 from agent.attribution.evidence import Context, Rank
 from agent.attribution.subjects import PACKAGES_ROOT, SubjectMaker, packages_folder
 from agent.attribution.textfile import TextFile
 from agent.attribution.timeline import Timeline
 from agent.model.address import Address, parse_endpoint
 from agent.model.device import Family
-from agent.model.errors import AttributionError
 from agent.model.moment import SECOND, parse_time
 from agent.model.protocols import parse_protocol
 from agent.model.settings import BY_NAME
@@ -67,6 +67,7 @@ def load(file: TextFile, context: Context) -> list[SocketRecords]:
             drives=device.drives,
             packages_root=packages_folder(device),
             slack_ns=context.slack_ns,
+            lenient=context.lenient,
         )
     ]
 
@@ -110,36 +111,42 @@ def load_socket_records(
     drives: Mapping[str, str] | None = None,
     packages_root: str = PACKAGES_ROOT,
     slack_ns: int = DEFAULT_SLACK_NS,
+    lenient: bool = False,
 ) -> SocketRecords:
-    """Read a file of socket records. Raises AttributionError naming file, line and what is allowed.
+    """Read a file of socket records.
 
-    `family`, `drives`, `packages_root`: of the device, see SubjectMaker; `slack_ns`: see Timeline. A last line without
-    newline that breaks off inside is left out with a warning: its writer was interrupted.
+    `family`, `drives`, `packages_root`: of the device, see SubjectMaker; `slack_ns`: see Timeline. Broken lines are
+    left out with a warning; if they are more than a tenth and not `lenient`, AttributionError names the first and what
+    is allowed. A last line without newline that breaks off inside is left out with a warning of its own: its writer was
+    interrupted.
     """
     if isinstance(source, str):
         with TextFile(source) as file:
             return load_socket_records(
-                file, family=family, drives=drives, packages_root=packages_root, slack_ns=slack_ns
+                file, family=family, drives=drives, packages_root=packages_root, slack_ns=slack_ns, lenient=lenient
             )
     maker = SubjectMaker(NAME, family=family, drives=drives or {}, packages_root=packages_root)
     timeline = Timeline(slack_ns)
     parser = RecordParser(maker, timeline)
+    broken = BrokenLines(source.path, lenient=lenient)
     torn = False
     loads = orjson.loads
-    for number, line, whole in source.lines():
+    for number, line, whole in source.lines(broken.note):
         try:
             row = loads(line)
         except ValueError as error:
             if not whole and line.lstrip().startswith(b"{"):
                 torn = True
-                continue
-            raise AttributionError(source.path, number, f"is not JSON ({error})") from None
+            else:
+                broken.note(number, f"is not JSON ({error})")
+            continue
         try:
             parser.add(row)
         except ValueError as error:
-            raise AttributionError(source.path, number, str(error)) from None
+            broken.note(number, str(error))
+    broken.judge(len(timeline) + broken.count)
     timeline.freeze()
-    warnings = list(maker.warnings(source.path))
+    warnings = [*maker.warnings(source.path), *broken.warnings()]
     if torn or source.truncated:
         text = f"{source.path}: the file ends inside a record; the {len(timeline)} before it are used"
         warnings.append(("attribution_truncated", text))
@@ -271,6 +278,7 @@ class RecordParser:
         self._last4 = End()
         self._last6 = End()
         self._seconds: dict[str, int] = {}
+        self._processes: dict[str, int] = {}
         self._protocols: dict[Any, int] = {}
 
     def add(self, value: Any) -> None:
@@ -296,12 +304,14 @@ class RecordParser:
         initiated = row.get("initiated")
         if initiated is not None and type(initiated) is not bool:
             raise ValueError(f"initiated must be true, false or null, not {_kind(initiated)}")
-        if not local.anywhere:
-            self._note(local)
         protocol = self._protocol(protocol_value)
+        created_text = row.get("process_created")
         subject = self.maker.subject(
-            row.get("image"), row.get("services"), row.get("package_family_name", ...), row.get("pid"), row.get("user")
-        )
+            row.get("image"), row.get("services"), row.get("package_family_name", ...), row.get("pid"),
+            row.get("user"), None if created_text is None else self._created(created_text), row.get("container"),
+        )  # fmt: skip
+        if not local.anywhere:
+            self._note(local)  # nothing below can find the line broken
         if connected:
             self.timeline.take(
                 start, end, protocol, remote.version, local.anywhere, local.high, local.low, local.port,
@@ -336,6 +346,16 @@ class RecordParser:
                 self._seconds.clear()
             self._seconds[text[:19]] = ns // SECOND * SECOND
         return ns
+
+    def _created(self, value: Any) -> int:
+        """`process_created`: a host has few processes beside its sockets, so whole texts are parsed once each."""
+        known = self._processes.get(value) if type(value) is str else None
+        if known is None:
+            known = self._time("process_created", value)
+            if len(self._processes) >= _CACHED:
+                self._processes.clear()
+            self._processes[value] = known
+        return known
 
     def _connected(self, text: Any, local_text: str) -> bool:
         """False for null and for 0.0.0.0:0, which is how some tools write it."""

@@ -7,5 +7,11 @@ cdef class SubjectMaker:
     cdef dict _known, _strange
     cdef set _facts
 
-    cpdef object subject(self, object image, object services, object package, object pid, object user)
-    cdef object _make(self, object image, object services, object package, object pid, object user)
+    cpdef object subject(
+        self, object image, object services, object package, object pid, object user, object process_created=*,
+        object container=*,
+    )
+    cdef object _make(
+        self, object image, object services, object package, object pid, object user, object process_created,
+        object container,
+    )

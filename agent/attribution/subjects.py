@@ -70,28 +70,47 @@ class SubjectMaker:
             text = f"{place}: {len(self._strange)} images such as {next(iter(self._strange))!r} are no absolute"
             yield "image_not_comparable", f"{text} {self.family} paths and meet no process condition; see --device"
 
-    def subject(self, image: Any, services: Any, package: Any | EllipsisType, pid: Any, user: Any) -> Subject:
+    def subject(
+        self,
+        image: Any,
+        services: Any,
+        package: Any | EllipsisType,
+        pid: Any,
+        user: Any,
+        process_created: int | None = None,
+        container: Any = None,
+    ) -> Subject:
         """The subject with these facts, None for unknown. Raises ValueError naming a value of the wrong type.
 
-        `package`: the family name, None for "known to have none", ... for unknown.
+        `package`: the family name, None for "known to have none", ... for unknown; `process_created`: nanoseconds
+        since 1970.
         """
         if services is not None and type(services) is not list:
             raise ValueError("services must be a list of service names, or absent")
         if pid is not None and (type(pid) is not int or pid < 0):
             raise ValueError("pid must be a whole number from 0, or null")
         try:
-            key = (image, None if services is None else tuple(services), package, pid, user)
+            names = None if services is None else tuple(services)
+            key = (image, names, package, pid, user, process_created, container)
             known = self._known.get(key)
         except TypeError:
             key, known = None, None  # a list or object where a text belongs: _make names it
         if known is None:
-            known = self._known[key] = self._make(image, services, package, pid, user)
+            known = self._known[key] = self._make(image, services, package, pid, user, process_created, container)
         return known
 
     def _make(
-        self, image: Any, services: list[Any] | None, package: Any | EllipsisType, pid: int | None, user: Any
+        self,
+        image: Any,
+        services: list[Any] | None,
+        package: Any | EllipsisType,
+        pid: int | None,
+        user: Any,
+        process_created: int | None,
+        container: Any,
     ) -> Subject:
-        for key, value in (("image", image), ("user", user), ("package_family_name", package)):
+        texts = (("image", image), ("user", user), ("package_family_name", package), ("container", container))
+        for key, value in texts:
             if value is not None and value is not ... and type(value) is not str:
                 raise ValueError(f"{key} must be a text or null")
         if services is not None and not all(type(service) is str and service for service in services):
@@ -109,7 +128,9 @@ class SubjectMaker:
             package_family_name=None if package is ... else package or None,
             package_known=package is not ...,
             pid=pid,
+            process_created=process_created,
             user=user,
+            container=container or None,
             source=self.source,
             confidence=self.confidence,
         )

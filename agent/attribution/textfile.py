@@ -1,16 +1,19 @@
-"""A text file as numbered lines: plain, gzip or zstd (told apart by their first bytes), memory bounded.
+"""A text file as numbered lines: plain, gzip or zstd (told by its first bytes), UTF-8 or UTF-16, memory bounded.
 
 Knows compression and encodings. Must not know what the lines say. Read once, front to back: a pipe will do.
 
     with TextFile("sockets.jsonl.gz") as file:
         file.first_line()                       # looks ahead, takes nothing
-        for number, line, whole in file.lines(): ...
+        for number, line, whole in file.lines(broken.note): ...
+
+Everything comes out as UTF-8 without a byte order mark. UTF-16 needs its mark: PowerShell's `>` and Out-File write one.
 """
 
 from __future__ import annotations
 
+import codecs
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import IO, Any, cast
 
@@ -23,7 +26,7 @@ MAX_LINE = 1 << 20
 MAX_RATIO, RATIO_FROM = 250, 64 << 20
 """Past RATIO_FROM expanded bytes, a file that expands by more than MAX_RATIO is taken for a bomb (zstd: 20 to 50)."""
 
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
@@ -79,9 +82,10 @@ class TextFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self.truncated = False
-        """True once compressed data has ended before its end mark."""
+        """True once compressed data, or a character of UTF-16, has ended early."""
         self._expanded = 0
         self._head: bytes | None = None
+        self._decoder: codecs.IncrementalDecoder | None = None
         self._file: IO[bytes] | None = None
         try:
             self._file = file = open(path, "rb")  # noqa: SIM115 - closed by close()
@@ -112,9 +116,10 @@ class TextFile:
             self._file.close()
 
     def head(self) -> bytes:
-        """The first expanded bytes, a whole line at least; what `lines` gives is not changed by looking."""
+        """The beginning, a whole line at least, as UTF-8 without mark; what `lines` gives is not changed by looking."""
         if self._head is None:
-            head = piece = self._read()
+            head = self._beginning()
+            piece = head
             while piece and b"\n" not in head.lstrip() and len(head) <= MAX_LINE:
                 piece = self._read()
                 head += piece
@@ -123,39 +128,96 @@ class TextFile:
 
     def first_line(self) -> bytes:
         """The first line that is not blank, within `head`."""
-        return next((line.strip() for line in self.head().removeprefix(_UTF8_MARK).split(b"\n") if line.strip()), b"")
+        return next((line.strip() for line in self.head().split(b"\n") if line.strip()), b"")
 
     def chunks(self) -> Iterator[bytes]:
-        """The expanded text in pieces of any size, for what is not written in lines. Raises as `lines` does."""
+        """The whole text in pieces of any size, for what does not come in lines."""
         chunk = self.head()
-        if chunk.startswith(_UTF16):
-            raise AttributionError(self.path, 1, "is UTF-16 text; write it again as UTF-8")
         while chunk:
             yield chunk
             chunk = self._read()
 
-    def lines(self) -> Iterator[tuple[int, bytes, bool]]:
-        """(number from 1, line without its newline, True if it had one). Blank lines are left out."""
-        chunk = self.head()
-        if chunk.startswith(_UTF16):
-            raise AttributionError(self.path, 1, "is UTF-16 text; write it again as UTF-8")
-        rest, number = b"", 0
-        chunk = chunk.removeprefix(_UTF8_MARK)
-        while chunk:
-            lines = (rest + chunk).split(b"\n")
-            rest = lines.pop()
-            for line in lines:
-                number += 1
-                if line and not line.isspace():
-                    yield number, line, True
-            if len(rest) > MAX_LINE:
-                raise AttributionError(self.path, number + 1, f"is longer than {MAX_LINE} bytes")
-            chunk = self._read()
-        if rest and not rest.isspace():
-            yield number + 1, rest, False
+    def lines(self, skipped: Callable[[int, str], None] | None = None) -> Iterator[tuple[int, bytes, bool]]:
+        """(number from 1, line without its newline, True if it had one). Blank lines are left out.
+
+        A line longer than MAX_LINE is left out and told to `skipped` with its number; without that it is an error.
+        """
+        rest: list[bytes] = []  # pieces of the line at hand, and how long they are
+        size, number, skipping = 0, 0, False
+        for piece in self.chunks():
+            begin = 0
+            if skipping or b"\n" not in piece:
+                begin = piece.find(b"\n") + 1
+                if begin == 0:
+                    if not skipping:
+                        rest.append(piece)
+                        size += len(piece)
+                        if size > MAX_LINE:
+                            self._too_long(number + 1, skipped)
+                            rest, size, skipping = [], 0, True
+                    continue
+                number, skipping = number + 1, False
+            chunk = b"".join([*rest, piece]) if rest else piece[begin:]
+            lines = chunk.split(b"\n")
+            last = lines.pop()
+            rest, size = [last] if last else [], len(last)
+            if len(chunk) > MAX_LINE:
+                for line in lines:
+                    number += 1
+                    if len(line) > MAX_LINE:
+                        self._too_long(number, skipped)
+                    elif line and not line.isspace():
+                        yield number, line, True
+            else:
+                for line in lines:
+                    number += 1
+                    if line and not line.isspace():
+                        yield number, line, True
+            if size > MAX_LINE:
+                self._too_long(number + 1, skipped)
+                rest, size, skipping = [], 0, True
+        last = b"".join(rest)
+        if last and not last.isspace():
+            yield number + 1, last, False
+
+    def _too_long(self, number: int, skipped: Callable[[int, str], None] | None) -> None:
+        text = f"is longer than {MAX_LINE} bytes"
+        if skipped is None:
+            raise AttributionError(self.path, number, text)
+        skipped(number, text)
+
+    def _beginning(self) -> bytes:
+        """The first piece of text; finds the encoding."""
+        data = self._bytes()
+        while data and len(data) < len(_UTF8_MARK) and (piece := self._bytes()):
+            data += piece
+        encoding = _UTF16.get(data[:2])
+        if encoding is None:
+            return data.removeprefix(_UTF8_MARK)
+        # A lone surrogate passes, and comes out as bytes that are no UTF-8: one broken line, not a broken file.
+        self._decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+        return self._decoded(data[2:]) or self._read()
 
     def _read(self) -> bytes:
-        """The next expanded bytes; b"" at the end."""
+        """The next piece of text; b"" at the end."""
+        data = self._bytes()
+        if self._decoder is None:
+            return data
+        while data:
+            text = self._decoded(data)
+            if text:
+                return text
+            data = self._bytes()
+        if self._decoder.getstate()[0]:
+            self.truncated = True
+        return b""
+
+    def _decoded(self, data: bytes) -> bytes:
+        assert self._decoder is not None
+        return self._decoder.decode(data).encode("utf-8", "surrogatepass")
+
+    def _bytes(self) -> bytes:
+        """The next expanded bytes as they are; b"" at the end."""
         try:
             data: bytes = self._stream.read1(CHUNK)
         except EOFError:

@@ -3,6 +3,7 @@ r"""Evidence of a log becomes owners: processes joined, ends oriented, hosts and
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -197,7 +198,8 @@ def test_a_service_host_names_its_service_on_its_command_line(
     [
         pytest.param({"image": "svchost.exe"}, {}, ("a", "b"), Confidence.MEDIUM, id="same program, no times"),
         pytest.param({"image": "lsass.exe"}, {}, None, Confidence.HIGH, id="another program has the pid"),
-        pytest.param({}, {}, None, Confidence.HIGH, id="a bare pid"),
+        pytest.param({}, {}, ("a", "b"), Confidence.MEDIUM, id="a table of service hosts"),
+        pytest.param({}, {"image": "C:\\a.exe"}, None, Confidence.HIGH, id="of service hosts, another program"),
         pytest.param({"created": T0 - 5}, {"created": T0 - 5}, ("a", "b"), Confidence.HIGH, id="the same process"),
         pytest.param({"created": T0 - 9 * SECOND}, {"created": T0}, None, Confidence.HIGH, id="another process"),
         pytest.param(
@@ -208,7 +210,7 @@ def test_a_service_host_names_its_service_on_its_command_line(
     ],
 )  # fmt: skip
 def test_a_table_of_services_must_mean_the_very_process(
-    table: dict[str, int | str], claim: dict[str, int], expected: tuple[str, ...] | None, confidence: Confidence
+    table: dict[str, int | str], claim: dict[str, Any], expected: tuple[str, ...] | None, confidence: Confidence
 ) -> None:
     collector = collected(row(claim=Claim(pid=700, image=SVCHOST)._replace(**claim)))
     collector.hosts(HostedServices(**{"host": "", "pid": 700, "services": ("A", "B"), **table}))  # type: ignore[arg-type]

@@ -29,6 +29,7 @@ def file(tmp_path: Path, content: str | bytes) -> str:
         pytest.param("\n  \n" + RECORD, id="after-blank-lines"),
         pytest.param(b"\xef\xbb\xbf" + RECORD.encode(), id="byte-order-mark"),
         pytest.param(gzip.compress(RECORD.encode()), id="gzip"),
+        pytest.param(("\ufeff" + RECORD.replace("\n", "\r\n")).encode("utf-16-le"), id="utf-16"),
         pytest.param(RECORD.rstrip("\n"), id="without-newline"),
     ],
 )
@@ -50,7 +51,7 @@ def test_socket_records_are_told_by_content(tmp_path: Path, content: str | bytes
         pytest.param("#Version: 1.5\n#Software: Microsoft", "is a firewall log", id="pfirewall"),
         pytest.param("#separator \\x09\n", "is a Zeek log", id="zeek"),
         pytest.param('[{"start":1}]', "is a JSON list; one object a line is wanted", id="json-list"),
-        pytest.param("\ufeff{}".encode("utf-16-le"), "is UTF-16 text", id="utf-16"),
+        pytest.param("\ufeff{}".encode("utf-16-le"), "first object has no keys", id="utf-16"),
         pytest.param('{"EventID":3,"Image":"C:\\\\a.exe"}\n', "first object has the keys EventID, Image", id="sysmon"),
         pytest.param('{"start":"2026-01-05T09:00:00Z"}\n', "first object has the keys start", id="one-key-of-three"),
         pytest.param("{}\n", "first object has no keys", id="no-keys"),

@@ -300,10 +300,16 @@ def test_local_addresses_in_order_of_first_appearance(tmp_path: Path) -> None:
         pytest.param({**PLAIN, "services": "Dnscache"}, "services must be a list of service names", id="services-text"),
         pytest.param({**PLAIN, "package_family_name": 5}, "package_family_name must be a text or null", id="package"),
         pytest.param({**PLAIN, "user": ["ann"]}, "user must be a text or null", id="user-list"),
+        pytest.param(
+            {**PLAIN, "process_created": "8am"}, "process_created '8am' is not an RFC 3339", id="created-word"
+        ),
+        pytest.param({**PLAIN, "process_created": 5}, "process_created must be an RFC 3339 time", id="created-number"),
+        pytest.param({**PLAIN, "process_created": []}, "process_created must be an RFC 3339 time", id="created-list"),
+        pytest.param({**PLAIN, "container": {}}, "container must be a text or null", id="container-object"),
     ],
 )
 def test_a_broken_line_is_named_with_what_is_allowed(tmp_path: Path, line: str | dict[str, Any], expected: str) -> None:
-    """File, line and culprit in one line of text; the good line before it warmed every cache."""
+    """File, line and culprit in one line of text, where half of the file is broken; the good line warmed each cache."""
     path = written(tmp_path, PLAIN, "", line)
     with pytest.raises(AttributionError) as caught:
         load_socket_records(path)
@@ -311,8 +317,75 @@ def test_a_broken_line_is_named_with_what_is_allowed(tmp_path: Path, line: str |
     assert text.startswith(f"{path}: line 3: ")
     assert expected in text
     assert "\n" not in text
+    assert text.endswith("(1 of 2 lines are broken; --lenient uses the rest)")
     assert len(text) < len(path) + 300
     assert caught.value.exit_code == 2
+
+
+def test_a_broken_line_among_good_ones_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    """And nothing of it is used: not even its address."""
+    rows = [{**PLAIN, "local": f"10.0.0.5:{port}"} for port in range(1, 91)]
+    bad: list[str | dict[str, Any]] = [
+        "{",
+        {**PLAIN, "local": "10.0.0.6:1", "user": 5},
+        "[]",
+        "\0\0\0",
+        {},
+        "x",
+        "y",
+        "z",
+        "5",
+    ]
+    path = written(tmp_path, *rows[:45], "", *bad, *rows[45:])
+    source = load_socket_records(path)
+    assert len(source) == 90
+    assert all(ask(source, f"10.0.0.5:{port}") is not None for port in range(1, 91))
+    assert source.local_addresses() == (parse_address("10.0.0.5"),)
+    [(code, text)] = source.warnings
+    assert code == "lines_broken"
+    assert text.startswith(f"{path}: 9 lines could not be used: line 47: is not JSON")
+    assert "line 48: user must be a text or null; line 49: a socket record is a JSON object" in text
+    assert text.endswith("; and 4 more")
+
+
+@pytest.mark.parametrize(
+    ("good", "lenient", "used"), [(9, False, True), (8, False, False), (8, True, True), (0, True, True)]
+)
+def test_more_than_a_tenth_broken_is_an_error_unless_lenient(
+    tmp_path: Path, good: int, lenient: bool, used: bool
+) -> None:
+    rows = [{**PLAIN, "local": f"10.0.0.5:{port}"} for port in range(1, good + 1)]
+    path = written(tmp_path, *rows, "hello")
+    if used:
+        source = load_socket_records(path, lenient=lenient)
+        assert (len(source), [code for code, _ in source.warnings]) == (good, ["lines_broken"])
+    else:
+        with pytest.raises(
+            AttributionError, match=rf"line {good + 1}: is not JSON .*\(1 of {good + 1} lines are broken;"
+        ):
+            load_socket_records(path, lenient=lenient)
+
+
+def test_the_process_and_its_container_are_kept(tmp_path: Path) -> None:
+    row = {**PLAIN, "pid": 7, "process_created": "2026-01-05T08:59:59.25Z", "container": "web-1"}
+    other = {**row, "local": "10.0.0.5:2", "process_created": "2026-01-05T10:00:00+01:00"}
+    source = loaded(
+        tmp_path, row, other, {**row, "local": "10.0.0.5:3"}, {**PLAIN, "local": "10.0.0.5:4", "container": ""}
+    )
+    first, second, third, last = (ask(source, f"10.0.0.5:{port}") for port in (50123, 2, 3, 4))
+    assert first is not None
+    assert second is not None
+    assert last is not None
+    assert (first.subject.process_created, first.subject.container) == (T0 - 3 * SECOND // 4, "web-1")
+    assert second.subject.process_created == T0
+    assert third is first, "equal facts are one subject"
+    assert (last.subject.process_created, last.subject.container) == (None, None)
+
+
+def test_utf_16_from_powershell_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "powershell.jsonl"
+    path.write_bytes(("\ufeff" + CONTRACT + "\r\n").encode("utf-16-le"))
+    assert ask(load_socket_records(str(path))) is not None
 
 
 def test_bytes_that_are_no_utf_8_are_an_error(tmp_path: Path) -> None:
@@ -344,7 +417,7 @@ def test_a_whole_last_line_needs_no_newline(tmp_path: Path) -> None:
     assert (len(source), source.warnings) == (2, ())
 
 
-def test_a_broken_line_that_is_not_the_last_is_never_tolerated(tmp_path: Path) -> None:
+def test_a_torn_line_that_is_not_the_last_is_a_broken_one(tmp_path: Path) -> None:
     with pytest.raises(AttributionError, match="line 1: is not JSON"):
         loaded(tmp_path, CONTRACT[:40], PLAIN)
 
@@ -370,9 +443,12 @@ def test_no_records_is_a_host_without_sockets(tmp_path: Path) -> None:
     assert ask(source) is None
 
 
-def test_a_line_too_long_to_be_a_record_is_an_error(tmp_path: Path) -> None:
+def test_a_line_too_long_to_be_a_record_is_a_broken_one(tmp_path: Path) -> None:
+    long = {**PLAIN, "user": "a" * (2 * MAX_LINE)}
     with pytest.raises(AttributionError, match="line 2: is longer than"):
-        loaded(tmp_path, PLAIN, {**PLAIN, "user": "a" * (2 * MAX_LINE)})
+        loaded(tmp_path, PLAIN, long)
+    source = loaded(tmp_path, long, *[PLAIN] * 9)
+    assert (len(source), [code for code, _ in source.warnings]) == (9, ["lines_broken"])
 
 
 def test_two_processes_at_one_tuple_are_ambiguous(tmp_path: Path) -> None:

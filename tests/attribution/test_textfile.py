@@ -60,9 +60,9 @@ def test_text_without_lines_comes_in_pieces(packed: Callable[[bytes], Path]) -> 
         assert b"".join(file.chunks()) == text
 
 
-def test_pieces_of_utf_16_are_refused(packed: Callable[[bytes], Path]) -> None:
-    with TextFile(str(packed("<Events/>".encode("utf-16")))) as file, pytest.raises(AttributionError, match="UTF-16"):
-        next(file.chunks())
+def test_pieces_of_utf_16_come_as_utf_8(packed: Callable[[bytes], Path]) -> None:
+    with TextFile(str(packed("<Evénts/>".encode("utf-16")))) as file:
+        assert b"".join(file.chunks()).decode() == "<Evénts/>"
 
 
 def test_looking_ahead_takes_nothing(packed: Callable[[bytes], Path]) -> None:
@@ -86,12 +86,51 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(packed: Callable[[bytes]
         assert file.first_line() == b"one"
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
-def test_utf_16_is_refused_by_name(tmp_path: Path, encoding: str) -> None:
-    path = tmp_path / "powershell.jsonl"
-    path.write_bytes("\ufeffone\n".encode(encoding) if encoding == "utf-16-be" else "one\n".encode(encoding))
-    with pytest.raises(AttributionError, match="line 1: is UTF-16 text; write it again as UTF-8"):
-        lines_of(path)
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_with_a_mark_comes_out_as_utf_8(packed: Callable[[bytes], Path], encoding: str) -> None:
+    """What PowerShell's `>` and Out-File write."""
+    path = packed("\ufeffäone\r\n\r\n\U0001f600two\r\nthree".encode(encoding))
+    assert lines_of(path) == [(1, "äone\r".encode(), True), (3, "\U0001f600two\r".encode(), True), (4, b"three", False)]
+    with TextFile(str(path)) as file:
+        assert file.first_line() == "äone".encode()
+        assert b"".join(file.chunks()) == "äone\r\n\r\n\U0001f600two\r\nthree".encode()
+        assert not file.truncated
+
+
+def test_utf_16_is_decoded_across_reads(packed: Callable[[bytes], Path]) -> None:
+    """Characters of two and of four bytes fall on every border between reads."""
+    expected = ["x\U0001f600é"[n % 3 :] * (n % 200 + 1) for n in range(3000)]
+    text = "\n".join(expected) + "\n"
+    assert len(text) * 2 > 4 * CHUNK
+    assert lines_of(packed(b"\xff\xfe" + text.encode("utf-16-le"))) == [
+        (n + 1, line.encode(), True) for n, line in enumerate(expected)
+    ]
+
+
+def test_half_a_utf_16_character_makes_one_line_no_utf_8(tmp_path: Path) -> None:
+    """A surrogate without its other half: that line is broken, the file is not."""
+    path = tmp_path / "log"
+    path.write_bytes(b"\xff\xfe" + "one\na".encode("utf-16-le") + b"\x00\xd8" + "\ntwo\n".encode("utf-16-le"))
+    lines = [line for _, line, _ in lines_of(path)]
+    assert (lines[0], lines[2]) == (b"one", b"two")
+    with pytest.raises(UnicodeDecodeError):
+        lines[1].decode()
+
+
+def test_utf_16_that_ends_inside_a_character_is_truncated(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"\xff\xfe" + "one\ntwo".encode("utf-16-le")[:-1])
+    with TextFile(str(path)) as file:
+        assert [line for _, line, _ in file.lines()] == [b"one", b"tw"]
+        assert file.truncated
+
+
+@pytest.mark.parametrize("text", [b"\xff", b"\xff\xfe", b"\xff\xfea", b"\xef\xbb", b"\xef\xbb\xbf", b"\xfe\xff\x00"])
+def test_beginnings_of_marks_alone_are_no_lines_of_text(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(text)
+    expected = [(1, text, False)] if text in (b"\xff", b"\xef\xbb") else []
+    assert lines_of(path) == expected
 
 
 @pytest.mark.parametrize("pack", ["gzip", "zstd"])
@@ -144,6 +183,40 @@ def test_a_line_without_end_costs_no_memory(tmp_path: Path, pack: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < size // 2
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("pack", PACKINGS)
+@pytest.mark.parametrize("fill", [b"\0", b"a", b'{"a":'], ids=["nul", "letter", "json"])
+def test_long_lines_are_left_out_and_told(tmp_path: Path, pack: str, fill: bytes) -> None:
+    """Every other line is there under its own number, and memory stays bounded."""
+    path = tmp_path / "long"
+    long = fill * (30 * MAX_LINE // len(fill))
+    path.write_bytes(
+        PACKINGS[pack](
+            b"one\n" + long + b"\nthree\n\n" + long + b"\n" + long[:MAX_LINE] + b"\nseven\n" + long[: 2 * MAX_LINE]
+        )
+    )
+    told: list[tuple[int, str]] = []
+    tracemalloc.start()
+    try:
+        with TextFile(str(path)) as file:
+            found = [(number, line[:9]) for number, line, _ in file.lines(lambda *line: told.append(line))]
+        assert tracemalloc.get_traced_memory()[1] < 48 * MAX_LINE
+    finally:
+        tracemalloc.stop()
+    assert found == [(1, b"one"), (3, b"three"), (6, long[:9]), (7, b"seven")]
+    assert told == [(number, f"is longer than {MAX_LINE} bytes") for number in (2, 5, 8)]
+
+
+@pytest.mark.parametrize("pack", PACKINGS)
+@pytest.mark.parametrize(("extra", "kept"), [(0, True), (1, False)])
+def test_the_longest_line_is_the_same_however_it_is_read(tmp_path: Path, pack: str, extra: int, kept: bool) -> None:
+    path = tmp_path / "edge"
+    path.write_bytes(PACKINGS[pack](b"one\n" + b"x" * (MAX_LINE + extra) + b"\nthree"))
+    told: list[int] = []
+    with TextFile(str(path)) as file:
+        numbers = [number for number, _, _ in file.lines(lambda number, _: told.append(number))]
+    assert (numbers, told) == (([1, 2, 3], []) if kept else ([1, 3], [2]))
 
 
 @pytest.mark.slow

@@ -327,12 +327,13 @@ def test_a_row_of_endless_length_is_an_error(tmp_path: Path) -> None:
         read(tmp_path, "Record 1\n" + ("[" + " " * 1000 + "\n") * 2000)
 
 
-def test_utf_16_is_an_error_that_says_so(tmp_path: Path) -> None:
-    for content in (row(), xml_document(CONNECTION).decode()):
+def test_utf_16_is_read_like_any_text(tmp_path: Path) -> None:
+    """What PowerShell and wevtutil write."""
+    declared = '<?xml version="1.0" encoding="utf-16"?>' + xml_document(CONNECTION).decode()
+    for content in (row(), xml_document(CONNECTION).decode(), declared):
         with TextFile(file(tmp_path, content.encode("utf-16"))) as opened:
-            assert not recognises(opened)
-            with pytest.raises(AttributionError, match="is UTF-16 text"):
-                load(opened, Context())
+            assert recognises(opened)
+            assert [len(collector.observations) for collector in load(opened, Context())] == [1]
 
 
 def test_syslog_lines_of_other_programs_are_skipped(tmp_path: Path) -> None:
