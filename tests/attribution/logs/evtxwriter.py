@@ -1,4 +1,4 @@
-"""Writes small binary Windows event logs: one chunk, each event a template of its own with its values as text.
+"""Writes small binary Windows event logs: one chunk, each event a template of its own, values as text or typed.
 
 Only what a test needs of the format (libyal/libevtx: documentation of the format): no file of somebody else's is.
 """
@@ -6,11 +6,46 @@ Only what a test needs of the format (libyal/libevtx: documentation of the forma
 from __future__ import annotations
 
 import struct
+import uuid
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 FILE_HEADER, CHUNK_HEADER, CHUNK = 4096, 512, 65536
+
+
+class Typed(NamedTuple):
+    """A value as the system stores it."""
+
+    kind: int
+    data: bytes
+
+
+def unsigned(value: int, size: int) -> Typed:
+    """A number of 2, 4 or 8 bytes."""
+    return Typed({2: 0x06, 4: 0x08, 8: 0x0A}[size], value.to_bytes(size, "little"))
+
+
+def hexadecimal(value: int) -> Typed:
+    """A number of 8 bytes that is shown with 0x."""
+    return Typed(0x15, value.to_bytes(8, "little"))
+
+
+def boolean(value: bool) -> Typed:
+    return Typed(0x0D, int(value).to_bytes(4, "little"))
+
+
+def guid(value: str) -> Typed:
+    return Typed(0x0F, uuid.UUID(value).bytes_le)
+
+
+def filetime(ns: int) -> Typed:
+    """`ns` since 1970, stored as tenths of microseconds since 1601."""
+    return Typed(0x11, (ns // 100 + 116_444_736_000_000_000).to_bytes(8, "little"))
+
+
+Value = str | Typed
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,8 +53,8 @@ class Element:
     """One XML element: with text, or with children."""
 
     name: str
-    attributes: dict[str, str] = field(default_factory=dict)
-    text: str | None = None
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+    text: Value | None = None
     children: tuple[Element, ...] = ()
 
 
@@ -29,6 +64,8 @@ class BinaryXml:
     def __init__(self, base: int) -> None:
         self.data = bytearray()
         self.base = base
+        self.values: list[Typed] = []
+        """What the template is filled with."""
 
     @property
     def position(self) -> int:
@@ -43,14 +80,14 @@ class BinaryXml:
             for index, (name, value) in enumerate(element.attributes.items(), 1):
                 self.data.append(0x06 if index == len(element.attributes) else 0x46)
                 self._name(name)
-                self._text(value)
+                self._value(value)
             self._fill(list_at)
         if element.text is None and not element.children:
             self.data.append(0x03)
         else:
             self.data.append(0x02)
             if element.text is not None:
-                self._text(element.text)
+                self._value(element.text)
             for child in element.children:
                 self.element(child)
             self.data.append(0x04)
@@ -62,14 +99,16 @@ class BinaryXml:
         self.data.append(0x00)
 
     def template(self, element: Element, number: int) -> None:
-        """An instance of a template that is defined on the spot and has nothing to fill in."""
+        """An instance of a template that is defined on the spot."""
         self.data += b"\x0f\x01\x01\x00\x0c\x01" + struct.pack("<I", number)
         self.data += struct.pack("<I", self.position + 4)
         self.data += struct.pack("<I16s", 0, number.to_bytes(16, "little"))
         size_at = self._hole()
         self.fragment(element)
         self._fill(size_at)
-        self.data += struct.pack("<IB", 0, 0)
+        self.data += struct.pack("<I", len(self.values))
+        self.data += b"".join(struct.pack("<HBB", len(value.data), value.kind, 0) for value in self.values)
+        self.data += b"".join(value.data for value in self.values) + b"\0"
 
     def _hole(self) -> int:
         self.data += bytes(4)
@@ -82,9 +121,13 @@ class BinaryXml:
         self.data += struct.pack("<I", self.position + 4)
         self.data += struct.pack("<IHH", 0, 0, len(name)) + name.encode("utf-16-le") + b"\0\0"
 
-    def _text(self, value: str) -> None:
-        encoded = value.encode("utf-16-le")
-        self.data += struct.pack("<BBH", 0x05, 0x01, len(encoded) // 2) + encoded
+    def _value(self, value: Value) -> None:
+        if isinstance(value, Typed):
+            self.data += struct.pack("<BHB", 0x0D, len(self.values), value.kind)
+            self.values.append(value)
+        else:
+            encoded = value.encode("utf-16-le")
+            self.data += struct.pack("<BBH", 0x05, 0x01, len(encoded) // 2) + encoded
 
 
 def evtx(events: Iterable[Element]) -> bytes:

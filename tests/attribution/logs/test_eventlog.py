@@ -96,7 +96,7 @@ def test_an_allowed_connection_is_the_same_in_every_wrapping(tmp_path: Path, wra
     assert collector.observations == [
         Observation(
             host=HOST,
-            time=parse_time("2026-01-05T09:00:03.1234567Z"),
+            time=parse_time("2026-01-05T09:00:03.1234560Z"),
             protocol=6,
             first=parse_endpoint("10.0.0.5:63829"),
             second=parse_endpoint("203.0.113.9:443"),
@@ -116,7 +116,7 @@ def test_a_created_process_is_the_same_in_every_wrapping(tmp_path: Path, wrappin
         command_line="C:\\Windows\\System32\\svchost.exe -k netsvcs -p -s Schedule",
         user="CONTOSO\\WS5$",
     )
-    assert collector.starts == [ProcessStart(HOST, parse_time("2026-01-05T09:00:03.1234567Z"), claim)]
+    assert collector.starts == [ProcessStart(HOST, parse_time("2026-01-05T09:00:03.1234560Z"), claim)]
 
 
 @pytest.mark.parametrize("wrapping", EVERYWHERE)

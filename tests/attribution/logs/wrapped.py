@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from tests.attribution.logs.evtxwriter import Element, evtx
+from agent.model.moment import parse_time
+from tests.attribution.logs.evtxwriter import Element, Value, boolean, evtx, filetime, guid, hexadecimal, unsigned
 
 NAMESPACE = "http://schemas.microsoft.com/win/2004/08/events/event"
 SYSMON = "Microsoft-Windows-Sysmon"
@@ -28,7 +29,7 @@ class Sample:
     provider: str = SYSMON
     number: int
     fields: dict[str, str]
-    logged: str = "2026-01-05T09:00:03.1234567Z"
+    logged: str = "2026-01-05T09:00:03.1234560Z"
     host: str = HOST
 
     @property
@@ -290,20 +291,45 @@ def syslog_text(sample: Sample) -> bytes:
     ).encode()
 
 
+def _stored_sysmon(key: str, value: str) -> Value:
+    """As the binary log holds Sysmon's data."""
+    typed = _typed(key, value)
+    if isinstance(typed, bool):
+        return boolean(typed)
+    if isinstance(typed, int):
+        return unsigned(typed, 2 if key.endswith("Port") else 4)
+    return guid(value) if key.endswith("Guid") else value
+
+
+def _stored_security(key: str, value: str) -> Value:
+    """As the binary log holds the Security log's data: ports are texts there."""
+    if value.startswith("0x"):
+        return hexadecimal(int(value, 16))
+    sizes = {"ProcessID": 8, "Protocol": 4, "FilterRTID": 8, "LayerRTID": 8}
+    return unsigned(int(value), sizes[key]) if key in sizes else value
+
+
 def evtx_file(sample: Sample) -> bytes:
-    """The binary log itself."""
+    """The binary log itself, with typed values."""
+    logged = filetime(parse_time(sample.logged))
+    execution = {"ProcessID": unsigned(LOGGER, 4), "ThreadID": unsigned(5524, 4)}
+    provider = {"Name": sample.provider, "Guid": guid(GUIDS[sample.provider])}
     system = Element(
         name="System",
         children=(
-            Element(name="Provider", attributes={"Name": sample.provider, "Guid": GUIDS[sample.provider]}),
-            Element(name="EventID", text=str(sample.number)),
-            Element(name="TimeCreated", attributes={"SystemTime": sample.logged}),
-            Element(name="Execution", attributes={"ProcessID": str(LOGGER), "ThreadID": "5524"}),
+            Element(name="Provider", attributes=provider),
+            Element(name="EventID", text=unsigned(sample.number, 2)),
+            Element(name="TimeCreated", attributes={"SystemTime": logged}),
+            Element(name="Correlation"),
+            Element(name="Execution", attributes=execution),
             Element(name="Channel", text=sample.channel),
             Element(name="Computer", text=sample.host),
         ),
     )
-    data = tuple(Element(name="Data", attributes={"Name": key}, text=value) for key, value in sample.fields.items())
+    stored = _stored_sysmon if sample.provider == SYSMON else _stored_security
+    data = tuple(
+        Element(name="Data", attributes={"Name": key}, text=stored(key, value)) for key, value in sample.fields.items()
+    )
     event = Element(
         name="Event", attributes={"xmlns": NAMESPACE}, children=(system, Element(name="EventData", children=data))
     )
