@@ -69,20 +69,26 @@ class Processes:
         if start is None and claim.pid is not None:
             if claim.created is not None:
                 start = self._by_creation.get((_short(host), claim.pid, claim.created))
-            else:
+            elif claim.guid is None:
                 start = self._latest(collector, host, claim, time)
         if start is None:
             return claim
         return Claim._make(own if own is not None else known for own, known in zip(claim, start, strict=True))
 
     def _latest(self, collector: Collector, host: str, claim: Claim, time: int) -> Claim | None:
-        """The last start of that pid before `time` in the same log, if it is the same program."""
+        """The last start of that pid before `time` in the same log, if it is the same program.
+
+        Only for logs that have no guids: where starts have one, a claim without has lost it, and Sysmon's times of
+        starts and of connections are by different clocks.
+        """
         starts = None if claim.pid is None else self._by_pid.get((id(collector), host, claim.pid))
         if starts is None or claim.image is None:
             return None
         place = bisect_right(starts, time, key=_created)
         found = starts[place - 1].claim if place else None
-        return found if found is not None and found.image is not None and same_image(found.image, claim.image) else None
+        if found is None or found.guid is not None or found.image is None:
+            return None
+        return found if same_image(found.image, claim.image) else None
 
     def services_of(self, host: str, claim: Claim) -> tuple[tuple[str, ...] | None, bool]:
         """(services, sure) from a table of pids: sure if it proves to mean this very process.

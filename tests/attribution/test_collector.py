@@ -120,7 +120,8 @@ def started(collector: Collector, at: int, claim: Claim, host: str = "WS5") -> C
     return collector
 
 
-SERVICE = Claim(pid=700, image=SVCHOST, command_line=f"{SVCHOST} -k netsvcs -p -s BITS", guid="A")
+LINE = f"{SVCHOST} -k netsvcs -p -s BITS"
+SERVICE, LOGGED = (Claim(pid=700, image=SVCHOST, command_line=LINE, guid=guid) for guid in (None, "A"))
 
 
 def services_of(collector: Collector) -> tuple[str, ...] | None:
@@ -130,7 +131,7 @@ def services_of(collector: Collector) -> tuple[str, ...] | None:
 
 
 def test_a_process_is_joined_by_its_guid() -> None:
-    collector = started(collected(row(claim=Claim(guid="A"))), -5, SERVICE)
+    collector = started(collected(row(claim=Claim(guid="A"))), -5, LOGGED)
     owner = ask(settled(collector), f"{US}:50123", f"{PEER}:443")
     assert owner is not None
     subject = owner.subject
@@ -156,10 +157,17 @@ def test_a_process_is_joined_by_pid_only_with_what_makes_it_one(claim: Claim, ex
     assert services_of(started(collected(row(claim=claim)), -5, SERVICE)) == expected
 
 
+@pytest.mark.parametrize("guid", [None, "B"], ids=["lost", "another"])
+def test_where_processes_have_guids_only_those_join(guid: str | None) -> None:
+    """Two guids are two processes, and Sysmon's starts and connections have different clocks."""
+    claim = Claim(pid=700, image=SVCHOST, guid=guid)
+    assert services_of(started(collected(row(claim=claim)), -5, LOGGED)) is None
+
+
 def test_the_last_start_before_the_socket_counts_and_a_later_one_does_not() -> None:
     collector = collected(row(claim=Claim(pid=700, image=SVCHOST)))
     for at, service in ((-50, "Old"), (-5, "Now"), (5, "Later")):
-        started(collector, at, SERVICE._replace(command_line=f"{SVCHOST} -k x -s {service}", guid=service))
+        started(collector, at, SERVICE._replace(command_line=f"{SVCHOST} -k x -s {service}"))
     assert services_of(collector) == ("now",)
 
 
