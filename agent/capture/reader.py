@@ -28,6 +28,8 @@ from agent.model.errors import CaptureError
 
 BUFFER = 512 << 10
 """Bytes read at a time: half of a usual second-level cache, so that frames are still in it when they are judged."""
+_TAPPED = frozenset((149, 258))
+"""Link types with a PKTAP header, which names a process: Apple's own number for it, and USER2, as old files have it."""
 _SMALL_BUFFER = 4096
 _LARGEST_BUFFER = (16 << 20) + BUFFER
 _BATCH = 16_384
@@ -73,6 +75,20 @@ def is_capture(path: str) -> bool:
     except CaptureError:
         return False
     return True
+
+
+def may_name_processes(path: str) -> bool:
+    """False for a file whose form has no place for processes, told by its first bytes; a pipe is not touched."""
+    if not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            head = file.read(blocks.PCAP_HEADER_SIZE)
+    except OSError:
+        return False
+    if head[:4] not in blocks.PCAP_MAGICS or len(head) < blocks.PCAP_HEADER_SIZE:
+        return True  # pcapng, or compressed
+    return blocks.parse_pcap_header(head).link_type in _TAPPED
 
 
 class CaptureReader:

@@ -68,7 +68,10 @@ def process_rows(engine: Engine) -> list[ProcessRow]:
             break
         counts = list(engine.subject_counts[5 * number : 5 * number + 4])
         if any(counts):
-            row = rows.setdefault(subject.image, ProcessRow(image=subject.image))
+            image = subject.image
+            if image is None and subject.pid is not None:
+                image = f"(pid {subject.pid})"  # its program is not known, but it is somebody
+            row = rows.setdefault(image, ProcessRow(image=image))
             row.allowed.packets += counts[0]
             row.allowed.bytes += counts[1]
             row.denied.packets += counts[2]
@@ -115,7 +118,7 @@ def source_rows(attribution: Attribution) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "source": source.name,
-                    "path": getattr(source, "path", ""),
+                    "path": getattr(source, "path", "(in the captures)"),
                     "host": host,
                     "rank": source.rank.name.lower(),
                     "sockets": len(timeline),

@@ -28,7 +28,7 @@ from agent.replay.frames import Frames, expand
 from agent.replay.local import LOOK_AHEAD, infer, survey
 from agent.replay.options import Progress, ProgressCallback, ReplayOptions, ReplayResult
 from agent.replay.track import Track
-from agent.replay.wiring import World, load_world, other_rules, settle_attribution
+from agent.replay.wiring import World, add_carried, load_world, other_rules, settle_attribution
 from agent.sinks.summary import CaptureRow
 
 if TYPE_CHECKING:
@@ -146,6 +146,10 @@ class _Run:
             self._find_local()
         if not world.resolvers:
             self._find_resolvers()
+        if not self.interrupted:
+            world.captures = tuple(capture.path for capture in self.frames.captures if capture.refused is None)
+            add_carried(world, self.options, self.progress, lambda: self.interrupted)
+            self._tell_pipes()
         if world.attribution is not None and world.attribution.recorded:
             settle_attribution(world, self.options, survey(self._look_ahead(LOOK_AHEAD)).openings)
         self.looking = False
@@ -206,6 +210,16 @@ class _Run:
             world.warnings.append(
                 ("resolvers_inferred", f"no resolver is configured: {names} answered questions and is taken for one")
             )
+
+    def _tell_pipes(self) -> None:
+        """A pipe can be read once only: what it says of processes comes too late."""
+        if "-" not in self.options.captures or not self.options.settings.flag("attribution.carried"):
+            return
+        from agent.replay.carried import carries  # only pipes ask
+
+        if carries(self._look_ahead(LOOK_AHEAD)):
+            text = "standard input names processes, which only a file can be searched for beforehand: give a file"
+            self.world.warnings.append(("carried_owners_unread", text))
 
     def _tracks(self, first: int) -> list[Track]:
         tracks: list[Track] = []

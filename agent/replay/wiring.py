@@ -10,8 +10,9 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from agent.attribution.chain import Attribution, Failing
+from agent.attribution.chain import Attribution, Failing, Source
 from agent.attribution.recorded import Opening
+from agent.capture.reader import may_name_processes
 from agent.datapath.flows import FlowTable
 from agent.datapath.fragments import FragmentTable
 from agent.engine.direction import Directions
@@ -24,7 +25,7 @@ from agent.model.errors import UsageError
 from agent.model.moment import SECOND
 from agent.model.rule import Network, RuleDocument
 from agent.policy.effective import CloudChannel, EffectivePolicy
-from agent.replay.options import ReplayOptions
+from agent.replay.options import ProgressCallback, ReplayOptions
 
 FAULTS = ("flow_table_full", "fragment_table_full", "attribution_failed")
 """What --simulate can force in a replay."""
@@ -43,6 +44,8 @@ class World:
     local_networks: list[Network] = field(default_factory=list)
     local_basis: str = "none"
     resolvers: list[Address] = field(default_factory=list)
+    captures: tuple[str, ...] = ()
+    """Paths of all captures of the run."""
     openings: tuple[Opening, ...] = ()
     """When flows began among the first packets."""
     warnings: list[tuple[str, str]] = field(default_factory=list)
@@ -94,10 +97,32 @@ def _attribution(options: ReplayOptions, device: Device) -> Attribution | None:
         sources = open_sources(options.attribution, format=options.attribution_format, context=context)
     finally:
         gc.enable()
-    failing = options.simulate.get("attribution_failed")
     for source in sources:
-        attribution.add(source if failing is None else Failing(source, answers=failing))
+        attribution.add(_perhaps_failing(source, options))
     return attribution
+
+
+def add_carried(
+    world: World, options: ReplayOptions, progress: ProgressCallback | None, stopped: Callable[[], bool]
+) -> None:
+    """Take what the captures themselves say of processes, for which those that may are read beforehand."""
+    paths = [path for path in world.captures if may_name_processes(path)]
+    if not paths or not options.settings.flag("attribution.carried"):
+        return
+    from agent.replay.carried import carried_sources  # only few captures name processes
+
+    slack = options.settings.number("attribution.slack") * SECOND
+    sources = carried_sources(paths, world.device, world.local_exact, slack, progress, stopped)
+    if sources and world.attribution is None:
+        world.attribution = Attribution()
+    for source in sources:
+        if world.attribution is not None:
+            world.attribution.add(_perhaps_failing(source, options))
+
+
+def _perhaps_failing(source: Source, options: ReplayOptions) -> Source:
+    failing = options.simulate.get("attribution_failed")
+    return source if failing is None else Failing(source, answers=failing)
 
 
 def settle_attribution(world: World, options: ReplayOptions, openings: Iterable[Opening]) -> None:
@@ -206,5 +231,6 @@ def other_rules(world: World, options: ReplayOptions) -> tuple[World, ReplayOpti
     other = replace(world, rules=load_rules(options.compare), warnings=[])
     if "attribution_failed" in options.simulate:
         other.attribution = _attribution(options, world.device)  # it counts its answers
+        add_carried(other, options, None, lambda: False)
         settle_attribution(other, options, world.openings)
     return other, replace(options, rules=options.compare, decisions=None, allowed=None, denied=None)
