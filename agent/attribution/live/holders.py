@@ -45,7 +45,7 @@ class Holder(NamedTuple):
 class _Process:
     """What the index remembers of one process."""
 
-    __slots__ = ("denied", "inodes", "pid", "read_at", "tag", "top", "tries", "uid")
+    __slots__ = ("denied", "elsewhere", "inodes", "pid", "read_at", "tag", "top", "tries", "uid")
 
     def __init__(self, pid: int, tag: int, uid: int) -> None:
         self.pid = pid
@@ -61,6 +61,8 @@ class _Process:
         self.read_at = 0
         """The number of the reading, counted over all processes; 0: never read."""
         self.denied = False
+        self.elsewhere = False
+        """In another network namespace when it was read."""
 
 
 class Holders:
@@ -70,6 +72,9 @@ class Holders:
         """`links`: how many descriptors one lookup may read, the first excepted, which reads all."""
         self.denied = 0
         """Processes whose descriptors we may not read."""
+        self.elsewhere = 0
+        """Processes in other network namespaces: their sockets are not to be seen from here."""
+        self._namespace = _namespace(f"{proc}/self")
         self._proc = proc
         self._links = links
         self._left = 0
@@ -171,6 +176,7 @@ class Holders:
         for inode in process.inodes.values():
             self._drop(inode, process.pid)
         self.denied -= process.denied
+        self.elsewhere -= process.elsewhere
         del self._processes[process.pid]
 
     # Reading one process ----------------------------------------------------------------------------------------
@@ -180,6 +186,9 @@ class Holders:
         self._readings += 1
         self._left -= _READING
         process.read_at = self._readings
+        elsewhere = _namespace(f"{self._proc}/{process.pid}") not in ("", self._namespace)
+        self.elsewhere += elsewhere - process.elsewhere
+        process.elsewhere = elsewhere
         try:
             numbers = sorted(map(int, os.listdir(f"{self._proc}/{process.pid}/fd")))
         except OSError as error:
@@ -303,3 +312,11 @@ class Holders:
                 return int(file.read(1024).rpartition(b")")[2].split()[1])
         except (OSError, IndexError, ValueError):
             return 0
+
+
+def _namespace(folder: str) -> str:
+    """The network namespace of a process; "" if it may not be known."""
+    try:
+        return os.readlink(f"{folder}/ns/net")
+    except OSError:
+        return ""

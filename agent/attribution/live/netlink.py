@@ -16,11 +16,10 @@ import os
 import socket
 import struct
 from errno import ENOENT
-from typing import NamedTuple
 
+from agent.attribution.live.sockets import TCP, Socket
 from agent.model.address import canonical_address
 
-TCP, UDP = 6, 17
 ESTABLISHED, SYN_SENT, SYN_RECV, CLOSE_WAIT, LISTEN = 1, 2, 3, 8, 10
 """States as include/net/tcp_states.h numbers them; an unconnected UDP socket is in 7, CLOSE."""
 
@@ -42,33 +41,6 @@ _TAIL = struct.Struct("=IQ")
 _MESSAGE = struct.Struct("=BBBB4s16s16sIQIIIII")
 _ATTRIBUTE = struct.Struct("=HH")
 _NONE = bytes(16)
-
-
-class Socket(NamedTuple):
-    """One socket as the kernel shows it. Addresses canonical: an IPv4-mapped one is IPv4."""
-
-    version: int
-    """4 or 6 of its addresses; a socket at [::] is 6."""
-    local: int
-    """0: any address."""
-    local_port: int
-    remote: int
-    remote_port: int
-    """0 with `remote` 0: not connected."""
-    state: int
-    inode: int
-    """0: no process holds it: not accepted yet, or closed and still sending."""
-    uid: int
-    interface: int
-    """The interface it is bound to; 0: any."""
-    cookie: int
-    """A number that no other socket of this boot gets."""
-    only6: bool
-    """At [::] and set to take IPv6 only."""
-
-    @property
-    def connected(self) -> bool:
-        return self.remote_port != 0 or self.remote != 0
 
 
 class DiagError(Exception):

@@ -22,29 +22,11 @@ from dataclasses import dataclass
 
 import psutil
 
-from agent.attribution.live.cgroups import UNKNOWN, Membership, read_cgroups
+from agent.attribution.live.cgroups import UNKNOWN, read_cgroups
+from agent.attribution.live.found import Process, nanoseconds
 
 _KEPT = 4096
 _DELETED = " (deleted)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
-    """One process. None: could not be read."""
-
-    pid: int
-    created: int
-    """Nanoseconds since 1970."""
-    parent: int | None
-    name: str | None
-    image: str | None
-    """As seen in its own mount namespace."""
-    comparable: bool
-    """True if `image` is that file on this host, too: false inside containers mostly."""
-    command_line: tuple[str, ...] | None
-    user: str | None
-    uid: int | None
-    membership: Membership
 
 
 @dataclass(slots=True)
@@ -56,13 +38,12 @@ class _Kept:
 
 
 class Processes:
-    """Mutable: a cache. Linux; see services.py for other systems."""
+    """Mutable: a cache. Linux; windows.py and polling.py are for other systems."""
 
     def __init__(self, *, proc: str = "/proc") -> None:
         self._proc = proc
         self._kept: dict[tuple[int, int], _Kept] = {}
         self._mounts = _link(f"{proc}/self/ns/mnt", None)
-        self._netns = _link(f"{proc}/self/ns/net", None)
 
     def holding(self, pid: int, number: int, inode: int) -> Process | None:
         """The process, if its descriptor `number` is the socket `inode` now; None if not, or if it has gone.
@@ -139,11 +120,6 @@ class Processes:
         if bare == image:
             return image, False
         return bare, _link("ns/mnt", folder) == self._mounts is not None
-
-
-def nanoseconds(created: float) -> int:
-    """psutil's seconds; Linux counts hundredths, and a float of today has some 200 ns of noise."""
-    return round(created * 1_000_000) * 1_000
 
 
 def _link(path: str, folder: int | None) -> str | None:
