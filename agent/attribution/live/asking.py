@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 
 from agent.attribution.live.found import Found, Process
 from agent.attribution.live.holders import Holders
@@ -43,22 +44,23 @@ class Asking:
         self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int, *, outbound: bool
     ) -> Found | str:
         """Who holds the socket at this moment, or why nobody is known to."""
+        ask = partial(self._lookup.find, protocol, version, local, local_port, remote, remote_port, outbound=outbound)
         try:
             self._list_interfaces()
-            found = self._lookup.find(protocol, version, local, local_port, remote, remote_port, outbound=outbound)
-        except (DiagError, OSError):
+            found = ask()
+            if not found.sockets:
+                return self._why_none(found)
+            processes = self._processes_of(found, lambda: _inodes(ask()) == _inodes(found))
+            if processes:
+                return Found(processes, found.exact, found.listening, found.initiated)
+            again = ask()
+            if _inodes(again) != _inodes(found):
+                return self._why_none(again)
+        except DiagError:
             return "refused"
-        if not found.sockets:
-            if found.closed:
-                return "socket_closed"
-            return "no_socket_in_this_namespace" if self._holders.elsewhere else "no_socket"
-        try:
-            processes = self._processes_of(found)
-        except OSError:  # looked at without leave, or no /proc
+        except OSError:  # netlink or /proc
             return "access_denied"
-        if isinstance(processes, str):
-            return processes
-        return Found(processes, found.exact, found.listening, found.initiated)
+        return "access_denied" if self._holders.denied else "holder_unknown"
 
     def refresh(self, links: int) -> None:
         """Reads about so many descriptors again."""
@@ -73,18 +75,24 @@ class Asking:
             self._listed = now
             self._lookup.interfaces = [index for index, _ in socket.if_nameindex()][:_INTERFACES]
 
-    def _processes_of(self, found: Sockets) -> list[Process] | str:
+    def _why_none(self, found: Sockets) -> str:
+        if found.closed:
+            return "socket_closed"
+        if found.sockets:
+            return "process_gone"
+        return "no_socket_in_this_namespace" if self._holders.elsewhere else "no_socket"
+
+    def _processes_of(self, found: Sockets, still: Callable[[], bool]) -> list[Process]:
         """Every process that holds one of the sockets at this moment."""
         seen: dict[tuple[int, int], Process] = {}
-        held = False
         for one in found.sockets:
-            for holder in self._holders.find(one.inode, one.uid):
-                held = True
+            for holder in self._holders.find(one.inode, one.uid, still):
                 process = self._processes.holding(holder.pid, holder.number, one.inode)
                 if process is not None:
                     seen[process.pid, process.created] = process
-        if seen:
-            return list(seen.values())
-        if held:
-            return "process_gone"
-        return "access_denied" if self._holders.denied else "holder_unknown"
+        return list(seen.values())
+
+
+def _inodes(found: Sockets) -> list[int]:
+    """What says that two answers mean the same sockets: their states may differ."""
+    return [one.inode for one in found.sockets]

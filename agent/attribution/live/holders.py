@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -93,12 +93,15 @@ class Holders:
         """How many sockets are known."""
         return len(self._holders)
 
-    def find(self, inode: int, uid: int) -> list[Holder]:
-        """Who holds the socket that a process of the user `uid` made; [] if nobody was found within the bound."""
+    def find(self, inode: int, uid: int, still: Callable[[], bool] | None = None) -> list[Holder]:
+        """Who holds the socket that a process of the user `uid` made; [] if nobody was found within the bound.
+
+        `still` tells whether the socket exists still: asked before whole processes are read for it.
+        """
         self._left = self._links if self._processes else 1 << 62
         self._see_new(inode)
         if not self._check(inode):
-            self._search(inode, uid)
+            self._search(inode, uid, still)
         found = self._holders.get(inode)
         if not found:
             return []
@@ -245,10 +248,12 @@ class Holders:
             self._look(self._processes[pid], number)
         return inode in self._holders
 
-    def _search(self, inode: int, uid: int) -> None:
+    def _search(self, inode: int, uid: int, still: Callable[[], bool] | None) -> None:
         for process in self._likely(uid):
             if self._left <= 0 or self._probe(process, inode):
                 return
+        if still is not None and not still():
+            return
         since = self._sought.setdefault(inode, self._readings)
         if len(self._sought) > _SOUGHT:
             del self._sought[next(iter(self._sought))]

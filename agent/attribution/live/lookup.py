@@ -71,7 +71,7 @@ class Lookup:
     def find(
         self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int, *, outbound: bool
     ) -> Sockets:
-        """The sockets of a tuple; `outbound`: the flow is known to be, so no listener's. Raises DiagError, OSError."""
+        """The sockets of a tuple; `outbound`: the flow is known to be, so no listener's. Raises DiagError."""
         if protocol == TCP:
             return self._tcp(version, local, local_port, remote, remote_port, outbound)
         return self._udp(version, local, local_port, remote, remote_port)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from errno import ENOENT
+from errno import EIO, ENOENT
 
 from agent.attribution.live.sockets import TCP, Socket
 from agent.model.address import canonical_address
@@ -68,14 +68,14 @@ class SockDiag:
         """True if the kernel answers for this protocol (tcp_diag and udp_diag are modules of their own)."""
         try:
             self.on_port(protocol, 4, 1, LISTENING)
-        except (DiagError, OSError):
+        except DiagError:
             return False
         return True
 
     def connection(
         self, version: int, local: int, local_port: int, remote: int, remote_port: int, interface: int = 0
     ) -> Socket | None:
-        """The TCP socket of a tuple; a listening one that would take it if there is none. Raises DiagError, OSError.
+        """The TCP socket of a tuple; a listening one that would take it if there is none. Raises DiagError.
 
         There is no such question for UDP here: the kernel would name one socket where several share the port.
         """
@@ -93,7 +93,7 @@ class SockDiag:
             raise
 
     def on_port(self, protocol: int, version: int, port: int, states: int) -> list[Socket]:
-        """Every socket of the family of `version` at a local port, in one of `states`. Raises DiagError, OSError."""
+        """Every socket of the family of `version` at a local port, in one of `states`. Raises DiagError."""
         ends = _PORTS.pack(port, 0) + _NONE + _NONE
         return self._ask(protocol, version, ends, 0, states, _REQUEST | _DUMP)
 
@@ -104,11 +104,14 @@ class SockDiag:
             + ends
             + _TAIL.pack(interface, _ANY_COOKIE)
         )
-        self._socket.send(question)
         dump = bool(flags & _DUMP)
         found: list[Socket] = []
-        while self._take(self._socket.recv(1 << 16), found) and dump:
-            pass
+        try:
+            self._socket.send(question)
+            while self._take(self._socket.recv(1 << 16), found) and dump:
+                pass
+        except OSError as error:  # the second is over, or netlink is forbidden
+            raise DiagError(error.errno or EIO) from None
         return found
 
     def _take(self, answer: bytes, found: list[Socket]) -> bool:

@@ -44,7 +44,7 @@ MISSES: Mapping[str, str] = {
     "no_socket_in_this_namespace": "as no_socket, but there are network namespaces beside ours that may have it",
     "socket_closed": "the connection is known, but no process holds it any more",
     "holder_unknown": "a socket that no process was found to hold: the kernel's own, or looked for in vain too long",
-    "process_gone": "whoever held it let go of it, or ended, while being looked at",
+    "process_gone": "whoever held it let go of it, or ended, while being looked at, and another has its place",
     "access_denied": "not enough rights to see who holds it",
     "refused": "the kernel refused to answer",
 }

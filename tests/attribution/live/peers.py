@@ -35,10 +35,18 @@ class Opened(NamedTuple):
 class Peer:
     """One such process, from the tests' side."""
 
-    def __init__(self, *prefix: str) -> None:
-        """`prefix`: a command to run it by, such as unshare."""
-        command = [*prefix, sys.executable, str(Path(__file__))]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(
+        self, *prefix: str, python: str | None = sys.executable, environment: dict[str, str] | None = None
+    ) -> None:
+        """`prefix`: a command to run it by, such as unshare; with `python` None that is the whole command."""
+        command = [*prefix, *([python] if python else []), str(Path(__file__))]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=None if environment is None else {**os.environ, **environment},
+        )
         answer = json.loads(self._line())
         self.pid: int = answer["pid"]
         self.created: int = answer["created"]
@@ -138,6 +146,19 @@ class Commands:
     def become(self, uid: int) -> None:
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
+
+    def leave(self, procs: str) -> None:
+        """Moves this process to another cgroup, so that the one it is in can be removed."""
+        with open(procs, "w") as file:
+            file.write(str(os.getpid()))
+
+    def run(self, path: str) -> None:
+        """Another program in this process, that holds the sockets and waits: `path` is sh, or one like it."""
+        for made in self.sockets:
+            if made is not None:
+                os.set_inheritable(made.fileno(), True)
+        print(json.dumps({"value": None}), flush=True)
+        os.execv(path, [path, "-c", "read line"])
 
     def give(self, index: int, path: str) -> None:
         """Passes a socket to whoever listens at a Unix socket, and keeps it."""
