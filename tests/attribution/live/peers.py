@@ -15,6 +15,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,9 +64,16 @@ class Peer:
         self.process.stdout.close()
 
     def ask(self, do: str, **arguments: Any) -> Any:
+        self.send(do, **arguments)
+        return self.answer()
+
+    def send(self, do: str, **arguments: Any) -> None:
+        """A command whose answer is awaited later."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
         self.process.stdin.flush()
+
+    def answer(self) -> Any:
         answer = json.loads(self._line())
         assert "error" not in answer, answer
         return answer["value"]
@@ -75,6 +84,22 @@ class Peer:
 
     def accept(self, index: int) -> Opened:
         return _opened(self.ask("accept", index=index))
+
+    def wait_for(self, path: str) -> None:
+        """Until somebody listens at a Unix socket."""
+
+        def listens() -> bool:
+            return any(line.endswith(path) for line in Path("/proc/net/unix").read_text().splitlines())
+
+        self.wait_until(listens)
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Looks again and again while the peer lives."""
+        end = time.monotonic() + 30
+        while not condition():
+            assert self.process.poll() is None, "the peer has gone"
+            assert time.monotonic() < end, "waited in vain"
+            os.sched_yield()
 
     def _line(self) -> str:
         assert self.process.stdout is not None
