@@ -60,7 +60,7 @@ class Asking:
             return "refused"
         except OSError:  # netlink or /proc
             return "access_denied"
-        return "access_denied" if self._holders.denied else "holder_unknown"
+        return "access_denied" if self._holders.table.denied else "holder_unknown"
 
     def refresh(self, links: int) -> None:
         """Reads about so many descriptors again."""
@@ -80,7 +80,7 @@ class Asking:
             return "socket_closed"
         if found.sockets:
             return "process_gone"
-        return "no_socket_in_this_namespace" if self._holders.elsewhere else "no_socket"
+        return "no_socket_in_this_namespace" if self._holders.table.elsewhere else "no_socket"
 
     def _processes_of(self, found: Sockets, still: Callable[[], bool]) -> list[Process]:
         """Every process that holds one of the sockets at this moment."""

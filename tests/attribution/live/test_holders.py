@@ -66,19 +66,19 @@ def test_a_descriptor_that_was_another_socket_is_found(peer: Peer) -> None:
 
 def test_what_was_read_in_vain_is_not_read_again(peer: Peer) -> None:
     """A socket of the kernel's own has no holder: the second question costs next to nothing."""
-    holders = Holders(links=100_000)
+    holders = Holders(looks=100_000)
     holders.start()
     nobody = 1 << 31
     assert pids(holders, nobody) == []
-    first = holders.readings
+    first = holders.table.readings
     assert pids(holders, nobody) == []
-    assert holders.readings == first
+    assert holders.table.readings == first
 
 
 def test_one_lookup_reads_no_more_than_its_bound(peer: Peer) -> None:
     """The next one goes on from there."""
     made = [opened(peer) for _ in range(60)]
-    holders = Holders(links=30)
+    holders = Holders(looks=30)
     holders.start()
     peer.ask("close", index=made[0][0])
     new = opened(peer)[1]
@@ -93,9 +93,9 @@ def test_it_is_not_still_there(peer: Peer) -> None:
     """A socket that has closed is not worth reading whole processes for."""
     holders = Holders()
     holders.start()
-    before = holders.readings
+    before = holders.table.readings
     assert holders.find(1 << 31, os.geteuid(), lambda: False) == []
-    assert holders.readings - before < len(os.listdir("/proc")), "new processes at most"
+    assert holders.table.readings - before < len(os.listdir("/proc")), "new processes at most"
 
 
 def test_children_and_parents_are_holders_and_cease_to_be(peer: Peer) -> None:
