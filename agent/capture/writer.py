@@ -1,10 +1,12 @@
-"""Writes pcapng: one section, nanosecond times, a comment and a direction on each packet.
+"""Writes pcapng: one section, nanosecond times; a comment, a direction and the process of each packet.
 
-Knows: draft-ietf-opsawg-pcapng as far as it writes it. Must not know: what the comments mean.
+Knows: draft-ietf-opsawg-pcapng as far as it writes it. Must not know: what the comments mean, how processes are found.
 The file is written beside its name and gets it when it is closed: nobody meets half of one.
 
     writer = PcapngWriter("denied.pcapng")
     writer.write(1_767_603_601_000_000_000, ETHERNET, frame, len(frame), "verdict=deny reason=full_isolation")
+    writer.process(ProcessInformation(pid=812, path="/usr/sbin/sshd"))
+    writer.write(1_767_603_602_000_000_000, ETHERNET, frame, len(frame), direction_flag=OUTBOUND, process_id=812)
     writer.close()
 """
 
@@ -16,6 +18,8 @@ import struct
 from collections.abc import Sequence
 from io import FileIO
 
+from agent.capture.elements import END_OF_OPTIONS, LONGEST_VALUE, block, option, text
+from agent.capture.processes import ProcessInformation, process_block
 from agent.model.address import Address
 from agent.model.errors import EnvironmentFailure
 
@@ -23,8 +27,6 @@ _FLUSH = 256 << 10
 _REMEMBERED = 1024
 _APPLICATION = b"isolation-agent"
 _PACKET = struct.Struct("<IIIIIII")
-_MAX_TEXT = 0xFFFC
-_END = bytes(4)
 _MAX_TIME = (1 << 64) - 1
 
 
@@ -35,8 +37,10 @@ class PcapngWriter:
         self.path = path
         self._interfaces = 0
         self._of_link: dict[int, int] = {}
-        self._options: dict[tuple[str, int], bytes] = {}
+        self._options: dict[tuple[str, int, int, int], bytes] = {}
         """Those lately written: the packets of a flow have them in common."""
+        self._processes: dict[int, ProcessInformation] = {}
+        """The last block written of each pid."""
         self._pending = bytearray(_section())
         self._closed = False
         try:
@@ -56,28 +60,42 @@ class PcapngWriter:
         self._of_link.setdefault(link_type, number)
         return number
 
+    def process(self, process: ProcessInformation) -> None:
+        """Says who has this pid from here on. Saying it again writes nothing: call it before each packet's write()."""
+        if self._processes.get(process.pid) == process:
+            return
+        self._processes[process.pid] = process
+        self._pending += process_block(process)
+
     def write(
         self,
         time_ns: int,
         link_type: int,
         frame: bytes | bytearray | memoryview,
         original_length: int,
-        comment: str,
+        comment: str = "",
         direction_flag: int = 0,
         interface: int | None = None,
+        *,
+        process_id: int = 0,
+        thread_id: int = 0,
     ) -> None:
-        """One packet. `direction_flag`: 0 unknown, 1 inbound, 2 outbound; `comment` "" writes none."""
+        """One packet. `direction_flag`: 0 unknown, 1 inbound, 2 outbound; `comment` "" writes none, pid 0 no process.
+
+        The process is the owner of the local end, whichever way the packet goes.
+        """
         if interface is None:
             interface = self._of_link.get(link_type)
             if interface is None:
                 interface = self.add_interface(link_type)
         captured = len(frame)
         padding = -captured % 4
-        options = self._options.get((comment, direction_flag))
+        key = (comment, direction_flag, process_id, thread_id)
+        options = self._options.get(key)
         if options is None:
             if len(self._options) == _REMEMBERED:
                 self._options.clear()
-            options = self._options[comment, direction_flag] = _packet_options(comment, direction_flag)
+            options = self._options[key] = _packet_options(*key)
         length = 32 + captured + padding + len(options)
         time_ns = min(max(time_ns, 0), _MAX_TIME)
         pending = self._pending
@@ -134,36 +152,29 @@ class PcapngWriter:
         return EnvironmentFailure(f"{self.path}: cannot write: {reason}; give a place that can be written")
 
 
-def _block(kind: int, body: bytes) -> bytes:
-    length = (12 + len(body)).to_bytes(4, "little")
-    return kind.to_bytes(4, "little") + length + body + length
-
-
-def _option(code: int, value: bytes) -> bytes:
-    return struct.pack("<HH", code, len(value)) + value + bytes(-len(value) % 4)
-
-
 def _section() -> bytes:
     """A section header: version 1.0, length unknown."""
     body = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
-    return _block(0x0A0D0D0A, body + _option(4, _APPLICATION) + _END)
+    return block(0x0A0D0D0A, body + option(4, _APPLICATION) + END_OF_OPTIONS)
 
 
 def _interface(link_type: int, name: str | None, addresses: Sequence[Address]) -> bytes:
     """An interface with times in nanoseconds and no snap length."""
-    options = b"" if name is None else _option(2, name.encode()[:_MAX_TEXT])
+    options = b"" if name is None else option(2, text(name))
     for address in addresses:
         if address.version == 4:
-            options += _option(4, address.packed + b"\xff\xff\xff\xff")
+            options += option(4, address.packed + b"\xff\xff\xff\xff")
         else:
-            options += _option(5, address.packed + b"\x80")
-    options += _option(9, b"\x09")
-    return _block(1, struct.pack("<HHI", link_type, 0, 0) + options + _END)
+            options += option(5, address.packed + b"\x80")
+    options += option(9, b"\x09")
+    return block(1, struct.pack("<HHI", link_type, 0, 0) + options + END_OF_OPTIONS)
 
 
-def _packet_options(comment: str, direction_flag: int) -> bytes:
-    """Comment and flags of a packet; nothing at all if it has neither."""
-    options = _option(1, comment.encode(errors="replace")[:_MAX_TEXT]) if comment else b""
+def _packet_options(comment: str, direction_flag: int, process_id: int, thread_id: int) -> bytes:
+    """Comment, flags and process of a packet; nothing at all if it has none of them."""
+    options = option(1, comment.encode(errors="replace")[:LONGEST_VALUE]) if comment else b""
     if direction_flag:
-        options += _option(2, direction_flag.to_bytes(4, "little"))
-    return options + _END if options else b""
+        options += option(2, direction_flag.to_bytes(4, "little"))
+    if process_id:
+        options += option(8, struct.pack("<II", process_id, thread_id))
+    return options + END_OF_OPTIONS if options else b""
