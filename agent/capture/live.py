@@ -146,7 +146,6 @@ class LiveReader:
             self._turn = [number for number, _ in ready if number != self._wake]
             if len(self._turn) < len(ready):
                 os.eventfd_read(self._wake)
-                self._turn.clear()
             if not self._turn:
                 return Batch(b"", array("Q"), 0)
         return None

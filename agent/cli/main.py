@@ -46,6 +46,12 @@ def _generate() -> Command:
     return generate.command
 
 
+def _record() -> Command:
+    from agent.cli import record
+
+    return record.command
+
+
 def _doctor() -> Command:
     from agent.cli import doctor
 
@@ -57,6 +63,7 @@ COMMANDS: dict[str, Callable[[], Command]] = {
     "explain": _explain,
     "check": _check,
     "generate": _generate,
+    "record": _record,
     "doctor": _doctor,
 }
 """Name to its module's loader: a command pays for its own imports only."""

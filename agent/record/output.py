@@ -93,6 +93,10 @@ class Output:
     def close(self) -> None:
         self._writer.close()
 
+    def abandon(self) -> None:
+        """Nothing is recorded after all: the file goes."""
+        self._writer.abandon()
+
     def keep(self) -> None:
         """Ends where something failed already: it never raises."""
         self._writer.keep()

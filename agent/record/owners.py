@@ -9,15 +9,17 @@ what a packet becomes of it. Bounded: the longest idle are let go, with what is 
 
 When it asks:
 - at a conversation's first packet, and at each SYN: another socket may have taken the ports;
-- TCP: while nobody is known or only the listener is, at growing intervals, at most ATTEMPTS times; after a long silence;
+- TCP: while nobody or only the listener is known, at growing intervals, at most ATTEMPTS times; after a long silence;
 - UDP and the rest: at every packet that leaves, since ports change hands without a sign. Too many questions a second
   (QUESTIONS) would lose packets: then an answer less than a second old is used again.
+An answer is of the moment of the question, which is later than the packet: it holds for what passed in between, too.
 A connection keeps its owner when its socket is gone (the last packets of a closed one), an outgoing datagram does not:
 nobody can say any more who sent it. An answer to it is for whoever asked, while that is not long ago.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -28,12 +30,14 @@ from agent.model.moment import SECOND
 from agent.model.protocols import TCP
 
 OUTBOUND = 2
-QUESTIONS = 10_000
-"""A second, over all conversations, that are asked again."""
+QUESTIONS = 1000
+"""How many conversations are asked about again in a second, all together: each takes a tenth of a millisecond."""
 ATTEMPTS = 6
 FIRST_PAUSE = SECOND // 1000
 """Before asking again for a connection without a known owner; ten times as long each time."""
 STALE = SECOND
+LATE = SECOND // 100
+"""A packet read so long after it passed: then a socket may have gone since."""
 TCP_SILENCE = 30 * SECOND
 CLOSED_FOR, IDLE, TCP_IDLE = 5 * SECOND, 120 * SECOND, 7200 * SECOND
 """How long a conversation is kept after its last packet: closed, not TCP, TCP."""
@@ -83,6 +87,7 @@ class Conversation:
         """An owner was known once: what nobody is known to own later must not be taken for theirs."""
         self.start = self.seen = start
         self.asked = 0
+        """When the source was asked last: what it said then holds for every packet before that moment, too."""
         self.tries = 0
         self.closing = 0
         """Bit 0 and 1: a FIN went out, came in. 3 also after a reset."""
@@ -93,9 +98,19 @@ class Conversation:
 class Owners:
     """The conversations of the present, each with its owner."""
 
-    def __init__(self, source: Finder, *, ended: Callable[[Conversation, int | None], None]) -> None:
-        """`ended(conversation, end)` is told when its present owner no longer has it; end None: it still has."""
+    def __init__(
+        self,
+        source: Finder,
+        *,
+        ended: Callable[[Conversation, int | None], None],
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`ended(conversation, end)` is told when its present owner no longer has it; end None: it still has.
+
+        `clock`: the one that packets are stamped by.
+        """
         self._find = source.find
+        self._clock = clock
         self._ended = ended
         self._known: dict[tuple[int, int, int, int, int, int], Conversation] = {}
         self._fragments: dict[tuple[int, int, int, int], Conversation | None] = {}
@@ -142,8 +157,12 @@ class Owners:
         elif opening or self._due(known, out, time_ns):
             self._ask(known, out, time_ns, opening)
         known.seen = time_ns
-        if protocol == TCP:
-            self._follow(known, out, header.tcp_flags, opening)
+        if protocol == TCP and header.tcp_flags & (_SYN | _FIN | _RST):
+            _follow(known, out, header.tcp_flags)
+            # Of the loopback device each packet is seen once, as it leaves; at its other end it arrives.
+            arrives = self._known.get((protocol, key[3], key[4], key[1], key[2], header.version))
+            if arrives is not None:
+                _follow(arrives, not out, header.tcp_flags)
         return known
 
     def _fragment(self, header: Header, direction: int, time_ns: int) -> Conversation | None:
@@ -173,6 +192,8 @@ class Owners:
                 pause = FIRST_PAUSE * 10 ** max(known.tries - 1, 0)
                 return known.tries < ATTEMPTS and time_ns - known.asked >= pause and self._affordable(time_ns)
             return time_ns - known.seen >= TCP_SILENCE
+        if time_ns <= known.asked:
+            return False
         if not out and known.owner is not None and time_ns - known.asked < STALE:
             return False
         return time_ns - known.asked >= STALE or self._affordable(time_ns)
@@ -194,9 +215,11 @@ class Owners:
             known.protocol, known.version, known.local, known.local_port, known.remote, known.remote_port,
             time_ns, hint,
         )  # fmt: skip
-        known.asked = time_ns
         known.tries = 1 if opening else known.tries + 1
-        before = known.owner
+        before, answered, now = known.owner, known.asked, self._clock()
+        if owner is None and before is not None and now - time_ns > LATE and time_ns - answered < STALE:
+            return  # gone by now, which says nothing of then
+        known.asked = max(now, time_ns)
         if owner is before:
             return
         if owner is None and not opening and (known.protocol == TCP or (not out and time_ns - known.seen < STALE)):
@@ -207,17 +230,6 @@ class Owners:
             known.start = time_ns
         known.owner = owner
         known.had_owner |= owner is not None
-
-    def _follow(self, known: Conversation, out: bool, flags: int, opening: bool) -> None:
-        if opening:
-            known.initiated = out
-            known.closing = 0
-        elif flags & _SYN_ACK == _SYN_ACK:
-            known.initiated = not out
-        if flags & _FIN:
-            known.closing |= 1 if out else 2
-        if flags & _RST:
-            known.closing = _GONE
 
     def _make_room(self, time_ns: int) -> None:
         """Lets go what is over or long idle, and if that is not enough what came first."""
@@ -249,3 +261,15 @@ class Owners:
             if known.had_owner:
                 self._ended(known, known.seen if known.closing == _GONE else None)
         self._known.clear()
+
+
+def _follow(known: Conversation, out: bool, flags: int) -> None:
+    """Who opened a connection, and who closed it."""
+    if flags & _SYN:
+        known.initiated = out == (flags & _SYN_ACK == _SYN)
+        if flags & _SYN_ACK == _SYN:
+            known.closing = 0
+    if flags & _FIN:
+        known.closing |= 1 if out else 2
+    if flags & _RST:
+        known.closing = _GONE
