@@ -59,7 +59,7 @@ def program(text: str, *, snaplen: int) -> bytes:
                 "filter the recording instead"
             )
         ethernet = compiled(text, _DLT_ETHERNET, snaplen)
-        raw = [_from_network_header(one) for one in compiled(text, _DLT_RAW, snaplen)]
+        raw = _raw(text, snaplen)
     else:
         ethernet = raw = [Instruction(_RETURN, 0, 0, snaplen)]
     instructions = [
@@ -77,6 +77,14 @@ def program(text: str, *, snaplen: int) -> bytes:
     if len(instructions) > _MAX_INSTRUCTIONS:
         raise UsageError(f"--filter: too long: {len(instructions)} instructions; Linux takes {_MAX_INSTRUCTIONS}")
     return b"".join(struct.pack("=HBBI", *one) for one in instructions)
+
+
+def _raw(text: str, snaplen: int) -> list[Instruction]:
+    """For devices without an Ethernet header: one that asks for what such a header has (`arp`) passes nothing there."""
+    try:
+        return [_from_network_header(one) for one in compiled(text, _DLT_RAW, snaplen)]
+    except UsageError:
+        return [Instruction(_RETURN, 0, 0, 0)]
 
 
 def compiler() -> str | None:

@@ -36,6 +36,8 @@ ANY = "any"
 _LINKS = {ARPHRD_ETHERNET: ETHERNET, ARPHRD_LOOPBACK: ETHERNET}
 """By the kernel's hardware type; of every other one the IP packets are read, without the link header."""
 _LOST = (errno.ENETDOWN, errno.ENODEV, errno.ENXIO)
+_LOOK = 0.5
+"""Seconds between looks whether an interface that went down is still there."""
 _LAST = 0xFFFF
 """The last interface that a record has a number for."""
 
@@ -75,6 +77,10 @@ class LiveReader:
         self._snaplen = snaplen
         self._sockets: dict[int, tuple[PacketSocket, int]] = {}
         """By file number, each with the number of its interface, 0 for all."""
+        self._gone: dict[int, None] = {}
+        """Those whose interface is gone and that may hold packets still."""
+        self._down: dict[int, None] = {}
+        """Those whose interface went down once: when it then goes the kernel does not say so."""
         self._poll = select.poll()
         self._turn: list[int] = []
         self._missed = 0
@@ -137,18 +143,37 @@ class LiveReader:
 
     def next_batch(self, timeout: float | None = None) -> Batch | None:
         """What has come; a batch of nothing after `timeout` seconds, or after wake(); None once nothing can come."""
-        while self._sockets:
+        while True:
             while self._turn:
                 batch = self._read(self._turn.pop())
                 if batch is not None:
                     return batch
-            ready = self._poll.poll(None if timeout is None else max(timeout, 0) * 1000)
-            self._turn = [number for number, _ in ready if number != self._wake]
-            if len(self._turn) < len(ready):
-                os.eventfd_read(self._wake)
-            if not self._turn:
+            if not self._sockets:
+                return None
+            if self._gone:
+                self._turn = list(self._gone)
+            elif not self._wait(timeout):
                 return Batch(b"", array("Q"), 0)
-        return None
+
+    def _wait(self, timeout: float | None) -> bool:
+        """True if something can be read. An interface that is down may vanish without a sign: that is looked at."""
+        if self._down:
+            timeout = _LOOK if timeout is None else min(timeout, _LOOK)
+        ready = self._poll.poll(None if timeout is None else max(timeout, 0) * 1000)
+        self._turn = [number for number, _ in ready if number != self._wake]
+        if len(self._turn) < len(ready):
+            os.eventfd_read(self._wake)
+        for file in [file for file in self._down if not self._exists(file)]:
+            del self._down[file]
+            self._gone[file] = None
+        return bool(self._turn or self._gone)
+
+    def _exists(self, file: int) -> bool:
+        try:
+            socket.if_indextoname(self._sockets[file][1])
+        except OSError:
+            return False
+        return True
 
     def _read(self, file: int) -> Batch | None:
         one = self._sockets[file][0]
@@ -157,9 +182,10 @@ class LiveReader:
         except OSError as error:
             if error.errno not in _LOST:
                 raise EnvironmentFailure(f"-i {one.interface or ANY}: cannot capture: {error.strerror}") from None
-            self._lost(file)
-            return None
+            return self._lost(file)
         if batch is None:
+            if file in self._gone:
+                self._forget(file)
             return None
         self.packets += batch.count
         if batch.count:
@@ -167,22 +193,26 @@ class LiveReader:
             self.bytes_read += batch.records[last + 1] + (batch.records[last + 2] >> 32)
         return batch
 
-    def _lost(self, file: int) -> None:
-        """An interface is down, which ends nothing, or gone, which ends its part."""
+    def _lost(self, file: int) -> Batch | None:
+        """An interface is down, which ends nothing, or gone, which ends its part once what waits has been read."""
         one, number = self._sockets[file]
         if number == 0:
-            return
-        try:
-            socket.if_indextoname(number)
-        except OSError:
-            self.vanished.append(one.interface)
-            self._missed += one.count_dropped()
-            self._unreadable += one.unreadable
-            self._poll.unregister(file)
-            del self._sockets[file]
-            one.close()
-        else:
-            self.went_down[one.interface] = None
+            return None
+        if self._exists(file):
+            self.went_down[one.interface] = self._down[file] = None
+            return None
+        self._gone[file] = None
+        return self._read(file)
+
+    def _forget(self, file: int) -> None:
+        one, _ = self._sockets.pop(file)
+        del self._gone[file]
+        self._down.pop(file, None)
+        self.vanished.append(one.interface)
+        self._missed += one.count_dropped()
+        self._unreadable += one.unreadable
+        self._poll.unregister(file)
+        one.close()
 
     def wake(self) -> None:
         """Makes a next_batch() that waits come back; for signal handlers and other threads."""
