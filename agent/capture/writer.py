@@ -150,14 +150,15 @@ class PcapngWriter:
 
     def flush(self) -> None:
         """Hands what is pending to the system: whole blocks, so that the file can be read so far."""
+        done = 0
         try:
             rest = memoryview(self._pending)
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            while done < len(rest):
+                done += self._file.write(rest[done:])
         except OSError as error:
             if self._keep:
                 with contextlib.suppress(OSError):
-                    self._file.truncate(self._written)  # no block is half written
+                    self._file.truncate(self._written + _whole_blocks(self._pending, done))
                 self.keep()
             else:
                 self.abandon()
@@ -174,8 +175,16 @@ class PcapngWriter:
 
     def _failure(self, error: Exception) -> EnvironmentFailure:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        fix = "what was written before is kept" if self._keep else "give a place that can be written"
+        fix = "what was written before is kept" if self._keep and self._written else "give a place that can be written"
         return EnvironmentFailure(f"{self.path}: cannot write: {reason}; {fix}")
+
+
+def _whole_blocks(blocks: bytearray, size: int) -> int:
+    """How many of the first `size` bytes are whole blocks."""
+    at = 0
+    while at + 8 <= size and (end := at + int.from_bytes(blocks[at + 4 : at + 8], "little")) <= size:
+        at = end
+    return at
 
 
 def _section() -> bytes:

@@ -163,7 +163,7 @@ class _Screen:
 
 def state(counts: Counts) -> str:
     """`1,234 packets, 1.2 MB, 0 dropped, 98 % attributed`: of those that some process here must own."""
-    ours = counts.packets - counts.not_ours
+    ours = counts.packets - counts.not_ours - counts.portless
     share = f"{100 * counts.attributed // ours} % attributed" if ours else "nothing to attribute"
     return f"{count(counts.packets)} packets, {size(counts.octets)}, {count(counts.dropped)} dropped, {share}"
 
@@ -191,6 +191,7 @@ def as_dict(report: Report, sockets: str | None, device: str | None, *, interrup
             "attributed": counts.attributed,
             "ambiguous": counts.ambiguous,
             "unattributed": counts.unattributed,
+            "portless": counts.portless,
             "not_ours": counts.not_ours,
             "dropped": counts.dropped,
         },
@@ -212,6 +213,7 @@ def _lines(report: Report, sockets: str | None, device: str | None) -> list[Tabl
         ("attributed", count(counts.attributed), "the process is known"),
         ("ambiguous", count(counts.ambiguous), "several processes may own the socket"),
         ("unattributed", count(counts.unattributed), "a socket of this host; its process was not found"),
+        ("portless", count(counts.portless), "ICMP and the like: the kernel tells no owner"),
         ("not ours", count(counts.not_ours), "other hosts' traffic, ARP and the like"),
     ]
     lines: list[Table | Line] = [

@@ -29,7 +29,7 @@ class KeptFile:
             self._target, self._beside = target, target + SUFFIX if self._regular else target
             self._file = open(self._beside, "wb", buffering=0)  # noqa: SIM115 - closed by close() and keep()
         except (OSError, ValueError) as error:
-            raise _failure(path, error) from None
+            raise _failure(path, error, "give a place that can be written") from None
 
     def write(self, data: bytes) -> None:
         """Writes all of `data`, or nothing of it: then the file is kept and EnvironmentFailure raised."""
@@ -62,6 +62,6 @@ class KeptFile:
             self.close()
 
 
-def _failure(path: str, error: Exception) -> EnvironmentFailure:
+def _failure(path: str, error: Exception, fix: str = "what was written before is kept") -> EnvironmentFailure:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return EnvironmentFailure(f"{path}: cannot write: {reason}; what was written before is kept")
+    return EnvironmentFailure(f"{path}: cannot write: {reason}; {fix}")

@@ -19,6 +19,7 @@ from agent.capture.batch import RECORD_WORDS, Batch
 from agent.capture.live import LiveReader
 from agent.capture.packetsocket import SNAPLEN
 from agent.datapath.headers import Header
+from agent.model.protocols import WITH_PORTS
 from agent.model.subject import Subject
 from agent.record.device import write_device
 from agent.record.listeners import listeners, owner_of_listener
@@ -67,13 +68,15 @@ class RecordOptions:
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """Packets so far. Every one is in `packets`, and in one of the next four."""
+    """Packets so far. Every one is in `packets`, and in one of the next five."""
 
     packets: int = 0
     attributed: int = 0
     ambiguous: int = 0
     """Several processes may own it: in the capture they stand in a comment."""
     unattributed: int = 0
+    portless: int = 0
+    """ICMP and the like: of their sockets, if they have one, the kernel tells no owner."""
     not_ours: int = 0
     """Other hosts' traffic, and what is not IP: no process here owns it."""
     octets: int = 0
@@ -149,6 +152,7 @@ class Recording:
             if self.options.device is not None:
                 write_device(self.options.device, sorted(self._reader.own))
             self._output.declare(self._reader.interfaces)
+            self._output.flush()
             if self.options.sockets is not None:
                 self._note_listeners()
             self._loop(on_progress)
@@ -223,7 +227,10 @@ class Recording:
                 counts.not_ours += 1
                 output.write(batch, index, interfaces, None)
             elif (owner := conversation.owner) is None:
-                counts.unattributed += 1
+                if conversation.protocol in WITH_PORTS:
+                    counts.unattributed += 1
+                else:
+                    counts.portless += 1
                 output.write(batch, index, interfaces, None)
             elif owner.subject.candidates:
                 counts.ambiguous += 1

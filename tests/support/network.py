@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import select
+import shutil
 import socket
 import struct
 import subprocess
@@ -84,6 +85,8 @@ def in_namespace(test: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(test)
     def run(**arguments: Any) -> None:
         failures: list[BaseException] = []
+        if missing := [tool for tool in ("ip", "unshare", "nsenter") if shutil.which(tool) is None]:
+            pytest.skip(f"{', '.join(missing)} absent")
 
         def work() -> None:
             try:
