@@ -18,7 +18,8 @@ from typing import Protocol
 
 from agent.capture import blocks, scan
 from agent.capture.batch import RECORD_WORDS, Batch, Interface, Words
-from agent.capture.sections import Sections
+from agent.capture.notes import Note, Notes
+from agent.capture.sections import PROCESSES_IGNORED, Sections
 from agent.capture.streams import CountedFile, PlainStream, open_stream
 from agent.capture.variants import evidence, record_header_size
 from agent.capture.window import Window
@@ -51,18 +52,19 @@ def scan_window(scanner: Scanner, window: Window, records: Words, count: int, /)
     return count
 
 
-def open_capture(path: str, *, buffer: int = BUFFER) -> CaptureReader:
+def open_capture(path: str, *, buffer: int = BUFFER, notes: bool = False) -> CaptureReader:
     """A reader of the capture at `path`, `-` for standard input. Raises CaptureError if that is no capture.
 
-    `buffer`: bytes read at a time; less than the default where many captures are open together.
+    `buffer`: bytes read at a time; less than the default where many captures are open together. `notes`: keep the
+    blocks that name processes for take_notes().
     """
-    return CaptureReader(path, buffer)
+    return CaptureReader(path, buffer, Notes() if notes else None)
 
 
 class CaptureReader:
     """One capture being read; open_capture() makes it."""
 
-    def __init__(self, path: str, buffer: int = BUFFER) -> None:
+    def __init__(self, path: str, buffer: int = BUFFER, notes: Notes | None = None) -> None:
         self.path = path
         self.interfaces: list[Interface] = []
         """Those declared so far, in any section; records name them by their place here."""
@@ -70,6 +72,9 @@ class CaptureReader:
         """The file ended inside a record or block, or in stray bytes."""
         self._faults: dict[str, tuple[int, int]] = {}
         self._sections: Sections | None = None
+        self._notes = notes
+        self._handed_out = 0
+        """Packets of the batches before."""
         self._finished = False
         self._scan: Scan = scan_window
         self._file = CountedFile(path)
@@ -143,10 +148,20 @@ class CaptureReader:
             elif scanner.stop == scan.SECTION and count and self._order_changes():
                 break  # the options of a batch have one byte order
             else:
-                self._declare(scanner.need)
+                self._declare(scanner.need, self._handed_out + count)
+        if self._notes is not None and self._notes.lost:
+            self._count_ignored()
         if count == 0:
             return None
+        self._handed_out += count
         return Batch(window.data, self._records, count, big_endian=self.big_endian)
+
+    def take_notes(self) -> list[Note]:
+        """What was noted since the last time, in file order; the packets of the last batch may lie between.
+
+        Their `packets` count what next_batch() gave: with another scan (read_with) they mean nothing.
+        """
+        return [] if self._notes is None else self._notes.take()
 
     def read_with(self, scan: Scan) -> None:
         """Have `scan` find the records from now on; it may read more of the plain file `descriptor` for that."""
@@ -239,7 +254,7 @@ class CaptureReader:
 
     def _begin_pcapng(self) -> scan.PcapngScanner:
         window, scanner = self._window, scan.PcapngScanner()
-        self._sections = Sections(scanner)
+        self._sections = Sections(scanner, self._notes)
         self.interfaces = self._sections.interfaces
         while scanner.scan(window.data, window.at, window.end, self._records, 0) == 0 and scanner.stop == scan.MORE:
             if not window.ensure(scanner.need):
@@ -254,12 +269,12 @@ class CaptureReader:
         big_endian = bytes(memoryview(window.data)[window.at + 8 : window.at + 12]) == blocks.BIG_ENDIAN_MAGIC
         return self._sections is None or self._sections.big_endian != big_endian
 
-    def _declare(self, size: int) -> None:
-        """Takes in the section or interface block of `size` bytes at which the scanner stands."""
+    def _declare(self, size: int, packets: int) -> None:
+        """Takes in the block of `size` bytes, no packet, at which the scanner stands behind so many packets."""
         window = self._window
         assert self._sections is not None, "only the scanner of pcapng stops at blocks"
         try:
-            complaint = self._sections.declare(bytes(memoryview(window.data)[window.at : window.at + size]))
+            complaint = self._sections.declare(bytes(memoryview(window.data)[window.at : window.at + size]), packets)
         except ValueError as error:
             self._stop(str(error))
             return
@@ -291,6 +306,12 @@ class CaptureReader:
         """Counts a complaint about the byte at `position` of the window; equal ones share an entry, so few exist."""
         first, count = self._faults.get(text, (self._window.offset(position), 0))
         self._faults[text] = (first, count + 1)
+
+    def _count_ignored(self) -> None:
+        """Keeps the complaint about blocks that are not kept up to date."""
+        assert isinstance(self._scanner, scan.PcapngScanner), "only pcapng has blocks"
+        first, _ = self._faults.get(PROCESSES_IGNORED, (self._window.offset(self._window.at), 0))
+        self._faults[PROCESSES_IGNORED] = (first, 1 + self._scanner.unwatched)
 
     def _count_undeclared(self, undeclared: int, position: int) -> None:
         """Keeps the complaint about packets of unknown interfaces up to date."""

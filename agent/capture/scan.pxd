@@ -2,10 +2,12 @@ cimport cython
 
 cdef Py_ssize_t _WORDS, _ROW, _LINK, _MULTIPLIER, _EXACT, _FCS, _SNAPLEN, _LIMIT
 cdef Py_ssize_t _UNITS, _SHIFT, _TIMES, _DIVISOR, _AHEAD, _BACK
-cdef int _SWAPPED, _MAYBE_SWAPPED, _MORE, _FULL, _SECTION, _INTERFACE, _BAD
+cdef int _SWAPPED, _MAYBE_SWAPPED, _MORE, _FULL, _SECTION, _INTERFACE, _BAD, _PROCESS
 cdef int _RECORD, _NO_MAGIC, _BLOCK, _TRAILER, _SHORT_PACKET, _OVERLONG_PACKET, _PACKET_LIMIT, _SHORT_SIMPLE
 cdef unsigned long long _LAST_TIME, _LAST_SECOND, _LOW_HALF
 cdef unsigned long long _MAX_BLOCK, _SECTION_BLOCK, _ORDER_MAGIC, _ORDER_MAGIC_SWAPPED, _INTERFACE_BLOCK
+cdef unsigned long long _CUSTOM_BLOCK, _CUSTOM_BLOCK_KEPT, _WIRESHARK, _PROCESS_ENTRY, _APPLE_BLOCK
+cdef unsigned long long _HONE_PROCESS, _HONE_CONNECTION
 cdef unsigned long long _OLD_PACKET_BLOCK, _SIMPLE_PACKET_BLOCK, _PACKET_BLOCK, _NO_TIME, _SECOND
 
 cdef unsigned long long _join(
@@ -43,10 +45,11 @@ cdef class PcapScanner:
 @cython.final
 cdef class PcapngScanner:
     cdef bint big_endian, understood
+    cdef public bint watching
     cdef Py_ssize_t count
     cdef unsigned long long[::1] table, records
     cdef const unsigned char[::1] data
-    cdef readonly unsigned long long declared, steps
+    cdef readonly unsigned long long declared, steps, unwatched
     cdef unsigned long long kind, last_time
     cdef readonly Py_ssize_t undeclared, undeclared_at, position, need
     cdef readonly int stop
@@ -62,6 +65,9 @@ cdef class PcapngScanner:
     @cython.locals(big=cython.bint, order=cython.ulonglong, length=cython.ulonglong, last=cython.Py_ssize_t,
                    trailer=cython.ulonglong)
     cdef bint _whole_block(self, Py_ssize_t at, Py_ssize_t end) except -1 nogil
+
+    @cython.locals(number=cython.ulonglong, entry=cython.ulonglong)
+    cdef bint _names_process(self, Py_ssize_t at) except -1 nogil
 
     @cython.locals(
         big=cython.bint, last=cython.Py_ssize_t, frame=cython.Py_ssize_t, interface=cython.ulonglong,

@@ -20,8 +20,9 @@ from array import array
 
 from agent.capture.batch import Memory, Words
 
-# Why scan() came back: it needs more bytes, the array is full, a block for blocks.py stands at `position`, or a lie.
-MORE, FULL, SECTION, INTERFACE, BAD = range(5)
+# Why scan() came back: it needs more bytes, the array is full, a block for blocks.py stands at `position`, a lie, or a
+# block for notes.py.
+MORE, FULL, SECTION, INTERFACE, BAD, PROCESS = range(6)
 
 _FAULTS = (
     "",
@@ -37,7 +38,7 @@ _FAULTS = (
 """What can be wrong, by number: scanning makes no text, since it runs without the interpreter's lock."""
 
 # Typed in scan.pxd and therefore invisible to other modules.
-_MORE, _FULL, _SECTION, _INTERFACE, _BAD = range(5)
+_MORE, _FULL, _SECTION, _INTERFACE, _BAD, _PROCESS = range(6)
 _RECORD, _NO_MAGIC, _BLOCK, _TRAILER, _SHORT_PACKET, _OVERLONG_PACKET, _PACKET_LIMIT, _SHORT_SIMPLE = range(1, 9)
 _WORDS = 5
 _MAX_BLOCK = 16 << 20
@@ -48,6 +49,14 @@ _INTERFACE_BLOCK = 1
 _OLD_PACKET_BLOCK = 2
 _SIMPLE_PACKET_BLOCK = 3
 _PACKET_BLOCK = 6
+# Blocks that name processes: Wireshark's custom block with its number and entry type, Apple's, Hone's two.
+_CUSTOM_BLOCK = 0x00000BAD
+_CUSTOM_BLOCK_KEPT = 0x40000BAD
+_WIRESHARK = 32622
+_PROCESS_ENTRY = 3
+_APPLE_BLOCK = 0x80000001
+_HONE_PROCESS = 0x101
+_HONE_CONNECTION = 0x102
 _NO_TIME = 1 << 34
 _SECOND = 1_000_000_000
 _LAST_TIME = 0xFFFFFFFFFFFFFFFF
@@ -154,11 +163,15 @@ class PcapScanner:
 
 
 class PcapngScanner:
-    """The packet blocks of pcapng sections; comes back for section and interface blocks, skips all others."""
+    """The packet blocks of pcapng sections; comes back for section and interface blocks, and for those that name
+    processes while it is `watching`; skips all others."""
 
     def __init__(self) -> None:
         self.big_endian = False
         self.understood = False
+        self.watching = False
+        self.unwatched = 0
+        """Blocks that name processes, skipped because nobody watches for them."""
         self.declared = 0
         """Interfaces of the section so far."""
         self.table = array("Q", bytes(8 * _ROW * 16))
@@ -218,7 +231,7 @@ class PcapngScanner:
         self.declared += 1
 
     def scan(self, data: Memory, at: int, end: int, records: Words, count: int) -> int:
-        """As PcapScanner.scan. At SECTION and INTERFACE the whole block of `need` bytes stands at `position`."""
+        """As PcapScanner.scan. At SECTION, INTERFACE and PROCESS the whole block of `need` bytes is at `position`."""
         room = len(records) // _WORDS
         if at < 0 or count < 0 or end > len(data):
             return _outside(at, end)
@@ -241,6 +254,12 @@ class PcapngScanner:
                 elif kind == _INTERFACE_BLOCK:
                     self.stop = _INTERFACE
                     break
+                elif self._names_process(at):
+                    if self.watching:
+                        self.stop = _PROCESS
+                        break
+                    self.unwatched += 1
+                    self.steps += 1
                 else:
                     self.steps += 1
             else:
@@ -274,6 +293,17 @@ class PcapngScanner:
         if trailer != length:
             return self._bad(_TRAILER, length, trailer)
         return True
+
+    def _names_process(self, at: int) -> bool:
+        """True for the block at `at` if processes are named in blocks of its kind."""
+        if self.kind in (_APPLE_BLOCK, _HONE_PROCESS, _HONE_CONNECTION):
+            return True
+        if self.kind not in (_CUSTOM_BLOCK, _CUSTOM_BLOCK_KEPT) or self.need < 24:
+            return False
+        # The number in the section's byte order; what stands in the entry is little-endian in any section.
+        number = _join(self.data[at + 8], self.data[at + 9], self.data[at + 10], self.data[at + 11], self.big_endian)
+        entry = _join(self.data[at + 12], self.data[at + 13], self.data[at + 14], self.data[at + 15], False)
+        return number == _WIRESHARK and entry == _PROCESS_ENTRY
 
     def _packet(self, at: int) -> bool:
         """Records the enhanced or obsolete packet block at `at`. False if it lies."""

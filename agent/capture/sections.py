@@ -10,10 +10,13 @@ import dataclasses
 
 from agent.capture.batch import INTERFACE_SHIFT, Interface
 from agent.capture.blocks import INTERFACE_SIZE, SECTION_SIZE, longest_frame, parse_interface, parse_section
-from agent.capture.scan import SECTION, PcapngScanner
+from agent.capture.notes import SECTION as SECTION_NOTE
+from agent.capture.notes import Notes
+from agent.capture.scan import PROCESS, SECTION, PcapngScanner
 
 MAX_INTERFACES = 1 << 16
 """As many as a record's bits can name."""
+PROCESSES_IGNORED = "a block that names a process is one more than are kept; whose the packets behind are is not told"
 _MAX_ADDRESSES = 4096
 """Kept of a whole file: a compressed file of a megabyte could declare millions."""
 
@@ -21,28 +24,42 @@ _MAX_ADDRESSES = 4096
 class Sections:
     """The declarations of one file so far, kept in step with its scanner."""
 
-    def __init__(self, scanner: PcapngScanner) -> None:
+    def __init__(self, scanner: PcapngScanner, notes: Notes | None = None) -> None:
+        """`notes`: takes what names processes, if anybody wants to know."""
         self.interfaces: list[Interface] = []
         """Of all sections, in order of appearance; a section that declares the same again adds nothing."""
         self.big_endian = False
         """Byte order of the current section."""
         self._scanner = scanner
+        self._notes = notes
+        scanner.watching = notes is not None
         self._numbers: dict[tuple[int, Interface], int] = {}
         self._addresses = 0
 
-    def declare(self, block: bytes) -> str | None:
-        """Takes in the block the scanner stopped at; the answer is what was left out, if anything.
+    def declare(self, block: bytes, packets: int = 0) -> str | None:
+        """Takes in the block the scanner stopped at, behind so many packets; the answer is what was left out, if any.
 
         Raises ValueError, saying why, if nothing behind the block can be read.
         """
-        return self._section(block) if self._scanner.stop == SECTION else self._interface(block)
+        if self._scanner.stop == SECTION:
+            return self._section(block, packets)
+        return self._process(block, packets) if self._scanner.stop == PROCESS else self._interface(block)
 
-    def _section(self, block: bytes) -> str | None:
+    def _process(self, block: bytes, packets: int) -> str | None:
+        kind = int.from_bytes(block[:4], "big" if self.big_endian else "little")
+        if self._notes is None or self._notes.add(packets, block, kind, big_endian=self.big_endian):
+            return None
+        self._scanner.watching = False
+        return PROCESSES_IGNORED
+
+    def _section(self, block: bytes, packets: int) -> str | None:
         if len(block) < SECTION_SIZE:
             raise ValueError(f"a section header block of only {len(block)} bytes")
         section = parse_section(block)
         self.big_endian = section.big_endian
         self._scanner.begin_section(section.big_endian, section.major == 1)
+        if self._notes is not None and not self._notes.add(packets, block, SECTION_NOTE, big_endian=self.big_endian):
+            self._scanner.watching = False
         return None if section.major == 1 else "a section of another pcapng version than 1 is skipped"
 
     def _interface(self, block: bytes) -> str | None:
