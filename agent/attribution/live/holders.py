@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ _BEYOND_TRIED = 4
 _NEIGHBOURS = 16
 _ANCESTORS = 8
 _SOUGHT = 1024
+_ASKED_AGAIN = 16
 _READING = 8
 """What listing a folder costs, in links."""
 
@@ -45,7 +46,7 @@ class Holder(NamedTuple):
 class _Process:
     """What the index remembers of one process."""
 
-    __slots__ = ("denied", "inodes", "pid", "read_at", "tag", "top", "tries", "uid")
+    __slots__ = ("denied", "elsewhere", "inodes", "pid", "read_at", "tag", "top", "tries", "uid")
 
     def __init__(self, pid: int, tag: int, uid: int) -> None:
         self.pid = pid
@@ -61,6 +62,8 @@ class _Process:
         self.read_at = 0
         """The number of the reading, counted over all processes; 0: never read."""
         self.denied = False
+        self.elsewhere = False
+        """In another network namespace when it was read."""
 
 
 class Holders:
@@ -70,6 +73,9 @@ class Holders:
         """`links`: how many descriptors one lookup may read, the first excepted, which reads all."""
         self.denied = 0
         """Processes whose descriptors we may not read."""
+        self.elsewhere = 0
+        """Processes in other network namespaces: their sockets are not to be seen from here."""
+        self._namespace = _namespace(f"{proc}/self")
         self._proc = proc
         self._links = links
         self._left = 0
@@ -80,7 +86,8 @@ class Holders:
         self._fresh: deque[int] = deque()
         self._round: deque[int] = deque()
         self._traced: set[int] = set()
-        self._readings = 0
+        self.readings = 0
+        """How often a process was read, for tests and the curious."""
         self._sought: dict[int, int] = {}
         """Socket -> the number of the last reading before it was first looked for in vain."""
 
@@ -88,12 +95,15 @@ class Holders:
         """How many sockets are known."""
         return len(self._holders)
 
-    def find(self, inode: int, uid: int) -> list[Holder]:
-        """Who holds the socket that a process of the user `uid` made; [] if nobody was found within the bound."""
+    def find(self, inode: int, uid: int, still: Callable[[], bool] = lambda: True) -> list[Holder]:
+        """Who holds the socket that a process of the user `uid` made; [] if nobody was found within the bound.
+
+        `still` tells whether the socket exists still: asked while the search is long.
+        """
         self._left = self._links if self._processes else 1 << 62
         self._see_new(inode)
         if not self._check(inode):
-            self._search(inode, uid)
+            self._search(inode, uid, still)
         found = self._holders.get(inode)
         if not found:
             return []
@@ -171,15 +181,19 @@ class Holders:
         for inode in process.inodes.values():
             self._drop(inode, process.pid)
         self.denied -= process.denied
+        self.elsewhere -= process.elsewhere
         del self._processes[process.pid]
 
     # Reading one process ----------------------------------------------------------------------------------------
 
     def _read(self, process: _Process) -> None:
         """All descriptors of a process."""
-        self._readings += 1
+        self.readings += 1
         self._left -= _READING
-        process.read_at = self._readings
+        process.read_at = self.readings
+        elsewhere = _namespace(f"{self._proc}/{process.pid}") not in ("", self._namespace)
+        self.elsewhere += elsewhere - process.elsewhere
+        process.elsewhere = elsewhere
         try:
             numbers = sorted(map(int, os.listdir(f"{self._proc}/{process.pid}/fd")))
         except OSError as error:
@@ -236,21 +250,27 @@ class Holders:
             self._look(self._processes[pid], number)
         return inode in self._holders
 
-    def _search(self, inode: int, uid: int) -> None:
-        for process in self._likely(uid):
-            if self._left <= 0 or self._probe(process, inode):
+    def _search(self, inode: int, uid: int, still: Callable[[], bool]) -> None:
+        """Half of the bound for probing, the rest for reading, which goes on where the lookup before stopped."""
+        rest = self._left // 2
+        for count, process in enumerate(self._likely(uid), start=1):
+            if self._probe(process, inode) or (count % _ASKED_AGAIN == 0 and not still()):
                 return
-        since = self._sought.setdefault(inode, self._readings)
+            if self._left <= rest:
+                break
+        since = self._sought.setdefault(inode, self.readings)
         if len(self._sought) > _SOUGHT:
             del self._sought[next(iter(self._sought))]
         for process in self._likely(uid):
-            if self._left <= 0:
+            # What was read in vain before is passed over: a socket of the kernel's own has no holder.
+            if process.read_at > since:
+                continue
+            if self._left <= 0 or not still():
                 return
-            if process.read_at <= since:  # else it was read in vain before: a socket of the kernel's own has no holder
-                self._read(process)
-                if inode in self._holders:
-                    del self._sought[inode]
-                    return
+            self._read(process)
+            if inode in self._holders:
+                del self._sought[inode]
+                return
 
     def _likely(self, uid: int) -> Iterator[_Process]:
         """Every process once: who owned the sockets before, then the user's, then the others, youngest first."""
@@ -303,3 +323,11 @@ class Holders:
                 return int(file.read(1024).rpartition(b")")[2].split()[1])
         except (OSError, IndexError, ValueError):
             return 0
+
+
+def _namespace(folder: str) -> str:
+    """The network namespace of a process; "" if it may not be known."""
+    try:
+        return os.readlink(f"{folder}/ns/net")
+    except OSError:
+        return ""

@@ -23,10 +23,18 @@ from agent.attribution.live.netlink import (
     LISTENING,
     SYN_RECV,
     SYN_SENT,
+    SockDiag,
+)
+from agent.attribution.live.sockets import (
     TCP,
     UDP,
-    SockDiag,
     Socket,
+    admits,
+    families,
+    link_local,
+    most_specific,
+    same_tuple,
+    takes,
 )
 
 _UNACCEPTED = frozenset({SYN_RECV, ESTABLISHED, CLOSE_WAIT})
@@ -63,7 +71,7 @@ class Lookup:
     def find(
         self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int, *, outbound: bool
     ) -> Sockets:
-        """The sockets of a tuple; `outbound`: the flow is known to be, so no listener's. Raises DiagError, OSError."""
+        """The sockets of a tuple; `outbound`: the flow is known to be, so no listener's. Raises DiagError."""
         if protocol == TCP:
             return self._tcp(version, local, local_port, remote, remote_port, outbound)
         return self._udp(version, local, local_port, remote, remote_port)
@@ -72,9 +80,9 @@ class Lookup:
         listener = None
         for interface in (0, *self.interfaces):
             found = self.diag.connection(version, local, local_port, remote, remote_port, interface)
-            if found is None or not _same_tuple(found, version, local, local_port, remote, remote_port):
+            if found is None or not same_tuple(found, version, local, local_port, remote, remote_port):
                 listener = listener or found
-                if listener is not None and not _link_local(version, local):
+                if listener is not None and not link_local(version, local):
                     break  # no connection without an interface, and one on an interface is next to never
                 continue
             if found.inode:
@@ -90,63 +98,21 @@ class Lookup:
         """All that listen there: the kernel names one of a SO_REUSEPORT group, the connection may be another's."""
         found = [
             socket
-            for family in _families(version)
+            for family in families(version)
             for socket in self.diag.on_port(TCP, family, local_port, LISTENING)
-            if socket.state == LISTEN and _takes(socket, version, local)
+            if socket.state == LISTEN and takes(socket, version, local)
         ]
-        return Sockets(tuple(_most_specific(found)), exact=False, listening=True) if found else NOTHING
+        return Sockets(tuple(most_specific(found)), exact=False, listening=True) if found else NOTHING
 
     def _udp(self, version: int, local: int, local_port: int, remote: int, remote_port: int) -> Sockets:
         found = [
             socket
-            for family in _families(version)
+            for family in families(version)
             for socket in self.diag.on_port(UDP, family, local_port, ANY_STATE)
-            if _takes(socket, version, local) and _admits(socket, remote, remote_port)
+            if takes(socket, version, local) and admits(socket, remote, remote_port)
         ]
-        best = _most_specific(found)
+        best = most_specific(found)
         if not best:
             return NOTHING
         held = tuple(socket for socket in best if socket.inode)
         return Sockets(held, exact=best[0].connected) if held else CLOSED
-
-
-def _same_tuple(socket: Socket, version: int, local: int, local_port: int, remote: int, remote_port: int) -> bool:
-    return (
-        socket.local_port == local_port
-        and socket.remote_port == remote_port
-        and socket.local == local
-        and socket.remote == remote
-        and socket.version == version
-    )
-
-
-def _families(version: int) -> tuple[int, ...]:
-    """A socket of the other family may take IPv4, never IPv6."""
-    return (4, 6) if version == 4 else (6,)
-
-
-def _takes(socket: Socket, version: int, local: int) -> bool:
-    """True if packets to (or from) the local address are the socket's."""
-    if socket.local:
-        return socket.local == local and socket.version == version
-    return socket.version == version or (version == 4 and not socket.only6)
-
-
-def _admits(socket: Socket, remote: int, remote_port: int) -> bool:
-    return not socket.connected or (socket.remote == remote and socket.remote_port == remote_port)
-
-
-def _most_specific(sockets: list[Socket]) -> list[Socket]:
-    """As the kernel ranks them: connected, then bound to the address, then to any. Equals may all send."""
-    if not sockets:
-        return []
-    best = max(map(_rank, sockets))
-    return [socket for socket in sockets if _rank(socket) == best]
-
-
-def _rank(socket: Socket) -> tuple[bool, bool]:
-    return socket.connected, socket.local != 0
-
-
-def _link_local(version: int, local: int) -> bool:
-    return version == 6 and local >> 118 == 0x3FA

@@ -15,12 +15,11 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from errno import ENOENT
-from typing import NamedTuple
+from errno import EIO, ENOENT
 
+from agent.attribution.live.sockets import TCP, Socket
 from agent.model.address import canonical_address
 
-TCP, UDP = 6, 17
 ESTABLISHED, SYN_SENT, SYN_RECV, CLOSE_WAIT, LISTEN = 1, 2, 3, 8, 10
 """States as include/net/tcp_states.h numbers them; an unconnected UDP socket is in 7, CLOSE."""
 
@@ -42,33 +41,6 @@ _TAIL = struct.Struct("=IQ")
 _MESSAGE = struct.Struct("=BBBB4s16s16sIQIIIII")
 _ATTRIBUTE = struct.Struct("=HH")
 _NONE = bytes(16)
-
-
-class Socket(NamedTuple):
-    """One socket as the kernel shows it. Addresses canonical: an IPv4-mapped one is IPv4."""
-
-    version: int
-    """4 or 6 of its addresses; a socket at [::] is 6."""
-    local: int
-    """0: any address."""
-    local_port: int
-    remote: int
-    remote_port: int
-    """0 with `remote` 0: not connected."""
-    state: int
-    inode: int
-    """0: no process holds it: not accepted yet, or closed and still sending."""
-    uid: int
-    interface: int
-    """The interface it is bound to; 0: any."""
-    cookie: int
-    """A number that no other socket of this boot gets."""
-    only6: bool
-    """At [::] and set to take IPv6 only."""
-
-    @property
-    def connected(self) -> bool:
-        return self.remote_port != 0 or self.remote != 0
 
 
 class DiagError(Exception):
@@ -96,14 +68,14 @@ class SockDiag:
         """True if the kernel answers for this protocol (tcp_diag and udp_diag are modules of their own)."""
         try:
             self.on_port(protocol, 4, 1, LISTENING)
-        except (DiagError, OSError):
+        except DiagError:
             return False
         return True
 
     def connection(
         self, version: int, local: int, local_port: int, remote: int, remote_port: int, interface: int = 0
     ) -> Socket | None:
-        """The TCP socket of a tuple; a listening one that would take it if there is none. Raises DiagError, OSError.
+        """The TCP socket of a tuple; a listening one that would take it if there is none. Raises DiagError.
 
         There is no such question for UDP here: the kernel would name one socket where several share the port.
         """
@@ -121,7 +93,7 @@ class SockDiag:
             raise
 
     def on_port(self, protocol: int, version: int, port: int, states: int) -> list[Socket]:
-        """Every socket of the family of `version` at a local port, in one of `states`. Raises DiagError, OSError."""
+        """Every socket of the family of `version` at a local port, in one of `states`. Raises DiagError."""
         ends = _PORTS.pack(port, 0) + _NONE + _NONE
         return self._ask(protocol, version, ends, 0, states, _REQUEST | _DUMP)
 
@@ -132,11 +104,14 @@ class SockDiag:
             + ends
             + _TAIL.pack(interface, _ANY_COOKIE)
         )
-        self._socket.send(question)
         dump = bool(flags & _DUMP)
         found: list[Socket] = []
-        while self._take(self._socket.recv(1 << 16), found) and dump:
-            pass
+        try:
+            self._socket.send(question)
+            while self._take(self._socket.recv(1 << 16), found) and dump:
+                pass
+        except OSError as error:  # the second is over, or netlink is forbidden
+            raise DiagError(error.errno or EIO) from None
         return found
 
     def _take(self, answer: bytes, found: list[Socket]) -> bool:

@@ -18,51 +18,43 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import psutil
 
-from agent.attribution.live.cgroups import UNKNOWN, Membership, read_cgroups
+from agent.attribution.live.cgroups import UNKNOWN, read_cgroups
+from agent.attribution.live.found import Process, nanoseconds
 
 _KEPT = 4096
+_TRIES = 3
 _DELETED = " (deleted)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
-    """One process. None: could not be read."""
+class _Seen(NamedTuple):
+    """What may change in the life of a process, and is cheap to look at."""
 
-    pid: int
-    created: int
-    """Nanoseconds since 1970."""
-    parent: int | None
-    name: str | None
     image: str | None
-    """As seen in its own mount namespace."""
-    comparable: bool
-    """True if `image` is that file on this host, too: false inside containers mostly."""
-    command_line: tuple[str, ...] | None
-    user: str | None
-    uid: int | None
-    membership: Membership
+    file: tuple[int, int] | None
+    """Device and inode of the image."""
+    uid: int
+    gid: int
+    cgroups: str
 
 
-@dataclass(slots=True)
-class _Kept:
+class _Kept(NamedTuple):
     """Facts, and what must be the same for them to be true still."""
 
-    seen: tuple[object, ...]
+    seen: _Seen
     process: Process
 
 
 class Processes:
-    """Mutable: a cache. Linux; see services.py for other systems."""
+    """Mutable: a cache. Linux; windows.py and polling.py are for other systems."""
 
     def __init__(self, *, proc: str = "/proc") -> None:
         self._proc = proc
         self._kept: dict[tuple[int, int], _Kept] = {}
         self._mounts = _link(f"{proc}/self/ns/mnt", None)
-        self._netns = _link(f"{proc}/self/ns/net", None)
 
     def holding(self, pid: int, number: int, inode: int) -> Process | None:
         """The process, if its descriptor `number` is the socket `inode` now; None if not, or if it has gone.
@@ -89,31 +81,35 @@ class Processes:
             os.close(folder)
 
     def _facts(self, pid: int, folder: int) -> Process | None:
-        own = os.fstat(folder)
-        image = _link("exe", folder)
-        seen = (image, _identity("exe", folder), own.st_uid, own.st_gid, _text("cgroup", folder))
-        key = (pid, own.st_ino)
+        seen = _seen(folder)
+        key = (pid, os.fstat(folder).st_ino)
         kept = self._kept.get(key)
         if kept is not None and kept.seen == seen:
             return kept.process
-        process = self._read(pid, folder, image, str(seen[-1]))
+        for _ in range(_TRIES):
+            process = self._read(pid, folder, seen)
+            before, seen = seen, _seen(folder)
+            if process is None or seen == before:
+                break
+        else:  # it changes faster than it can be read
+            return None
         if process is not None:
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
             self._kept[key] = _Kept(seen, process)
         return process
 
-    def _read(self, pid: int, folder: int, image: str | None, cgroups: str) -> Process | None:
+    def _read(self, pid: int, folder: int, seen: _Seen) -> Process | None:
         """By psutil, while the folder is open; None if the process went meanwhile."""
         try:
             process = psutil.Process(pid)
             with process.oneshot():
                 facts = process.as_dict(["ppid", "name", "username", "uids", "cmdline", "create_time"])
-        except psutil.Error:
+        except (psutil.Error, OSError):
             return None
         if not _text("stat", folder):  # the pid may be another's by now
             return None
-        path, comparable = self._image(image, folder)
+        path, comparable = self._image(seen, folder)
         uids = facts["uids"]
         return Process(
             pid=pid,
@@ -125,25 +121,25 @@ class Processes:
             command_line=None if facts["cmdline"] is None else tuple(facts["cmdline"]),
             user=facts["username"],
             uid=None if uids is None else uids.real,
-            membership=read_cgroups(cgroups) if cgroups else UNKNOWN,
+            membership=read_cgroups(seen.cgroups) if seen.cgroups else UNKNOWN,
         )
 
-    def _image(self, image: str | None, folder: int) -> tuple[str | None, bool]:
+    def _image(self, seen: _Seen, folder: int) -> tuple[str | None, bool]:
         """The path, and whether it is this host's. An updated program's file is gone: the kernel knows its path."""
+        image = seen.image
         if not image or not image.startswith("/"):
             return None, False
-        identity = _identity("exe", folder)
-        if identity is not None and identity == _identity(image, None):
+        if seen.file is not None and seen.file == _identity(image, None):
             return image, True
         bare = image.removesuffix(_DELETED)
         if bare == image:
             return image, False
-        return bare, _link("ns/mnt", folder) == self._mounts is not None
+        return bare, self._mounts is not None and _link("ns/mnt", folder) == self._mounts
 
 
-def nanoseconds(created: float) -> int:
-    """psutil's seconds; Linux counts hundredths, and a float of today has some 200 ns of noise."""
-    return round(created * 1_000_000) * 1_000
+def _seen(folder: int) -> _Seen:
+    own = os.fstat(folder)
+    return _Seen(_link("exe", folder), _identity("exe", folder), own.st_uid, own.st_gid, _text("cgroup", folder))
 
 
 def _link(path: str, folder: int | None) -> str | None:

@@ -1,35 +1,36 @@
 """The running system as a source of owners: the socket of a flow, its process, the facts of that process.
 
-Knows the order of questions and what an answer is worth. Must not know how any of them is asked. It opens and reads
-(/proc, netlink), once for each new flow; nothing waits for another process.
+Knows what an answer is worth, and which way to find one this system has. Must not know how any of them asks. It opens
+and reads (/proc, netlink), once for each new flow; nothing waits for another process.
 
     source = LiveSource()
     owner = source.find(6, 4, 0x0A000005, 50123, 0xCB007109, 443, now_ns, OUTBOUND)
     source.process(owner.subject)          # more than rules ask for: parent, command line
     source.refresh()                       # in idle moments
 
-The whole tuple: HIGH. A listener, or a UDP socket without a remote end: MEDIUM. Several processes hold the socket (a
-listener and its forked workers), or several sockets share the port: LOW and ambiguous, `candidates` are all of them,
-also if they run the same program. Whatever is not certain is nobody's, and counted in
-`misses` with its reason. What holds now is what is told: a live answer knows no past, so `now_ns` is not used.
+The whole tuple: HIGH. A listener, a UDP socket without a remote end, or psutil's list instead of the kernel's answer:
+MEDIUM. Several processes hold the socket (a listener and its forked workers), or several sockets share the port: LOW
+and ambiguous, `candidates` are all of them, also if they run the same program. Whatever is not certain is nobody's,
+and counted in `misses` with its reason (MISSES). What holds now is what is told: `now_ns` is not used.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from agent.attribution.evidence import Rank
-from agent.attribution.live.holders import Holders
-from agent.attribution.live.lookup import Lookup, Sockets
-from agent.attribution.live.netlink import TCP, UDP, DiagError, SockDiag
-from agent.attribution.live.processes import Process, Processes
+from agent.attribution.live.found import Found, Process
+from agent.attribution.live.sockets import TCP, UDP
+from agent.attribution.subjects import SubjectMaker
 from agent.attribution.values import Owner
-from agent.model.address import Address
-from agent.model.image import posix_image
+from agent.model.address import Address, parse_address
+from agent.model.device import Family
 from agent.model.subject import Subject
 from agent.model.vocabulary import Confidence
 
@@ -37,8 +38,32 @@ KNOWN_OUTBOUND = 2
 SYSTEMD = "/run/systemd/system"
 """Exists where systemd is the manager: elsewhere nothing is known of services (sd_booted(3))."""
 
+MISSES: Mapping[str, str] = {
+    "protocol": "neither TCP nor UDP: nobody can say whose raw sockets and ICMP are",
+    "no_socket": "the system has no such socket (any more)",
+    "no_socket_in_this_namespace": "as no_socket, but there are network namespaces beside ours that may have it",
+    "socket_closed": "the connection is known, but no process holds it any more",
+    "holder_unknown": "a socket that no process was found to hold: the kernel's own, or looked for in vain too long",
+    "process_gone": "whoever held it let go of it, or ended, while being looked at, and another has its place",
+    "access_denied": "not enough rights to see who holds it",
+    "refused": "the kernel refused to answer",
+}
+"""Why a socket has no owner."""
+
+_FAMILIES = {"linux": Family.LINUX, "darwin": Family.MAC, "win32": Family.WINDOWS}
 _KEPT = 65536
-_LISTED_NS = 1_000_000_000
+
+
+class Finder(Protocol):
+    """A way to find who holds a socket."""
+
+    def find(
+        self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int, *, outbound: bool
+    ) -> Found | str:
+        """Who holds it, or a key of MISSES."""
+
+    def refresh(self, links: int) -> None:
+        """Work for idle moments."""
 
 
 class LiveSource:
@@ -49,26 +74,34 @@ class LiveSource:
     complete = False
     """A socket that closed before it was asked for existed, too."""
 
-    def __init__(self, *, clock: Callable[[], int] = time.monotonic_ns, systemd: bool | None = None) -> None:
-        """`clock`: nanoseconds, for how old a list of interfaces is; `systemd`: None finds out."""
-        self.warnings: Sequence[tuple[str, str]] = ()
-        self.misses: Mapping[str, int]
+    def __init__(
+        self, *, ask: bool | None = None, systemd: bool | None = None, clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        """`ask`: the kernel for each socket (Linux), or else read psutil's list; None: whatever this system can.
+
+        `systemd`: None finds out; `clock`: nanoseconds, for how old a list is. Raises OSError if `ask` cannot be.
+        """
+        self.warnings: list[tuple[str, str]] = []
         self._misses: dict[str, int] = {}
-        self.misses = self._misses
-        self._clock = clock
         self._systemd = os.path.isdir(SYSTEMD) if systemd is None else systemd
-        self._lookup = Lookup(SockDiag())
-        self._holders = Holders()
-        self._processes = Processes()
+        self._family = _FAMILIES.get(sys.platform, Family.LINUX)
+        self._asks = False
+        self._finder = self._choose(ask, clock)
+        self._makers: dict[Confidence, SubjectMaker] = {}
         self._owners: dict[tuple[Subject, bool | None, bool], Owner] = {}
         self._known: dict[tuple[int, int], Process] = {}
-        self._listed = -_LISTED_NS
-        self._holders.start()
 
     @property
     def facts(self) -> frozenset[str]:
         """Which of `image`, `services`, `package` it can give."""
+        if self._family is Family.WINDOWS:
+            return frozenset({"image", "services", "package"})
         return frozenset({"image", "services"} if self._systemd else {"image"})
+
+    @property
+    def misses(self) -> Mapping[str, int]:
+        """How often there was no answer, by reason."""
+        return self._misses
 
     def find(
         self,
@@ -83,81 +116,65 @@ class LiveSource:
         /,
     ) -> Owner | None:
         """The owner of a flow's local end now; None, counted, if it is not certain."""
-        answer = self._answer(
-            protocol, version, local, local_port, remote, remote_port, outbound=direction == KNOWN_OUTBOUND
-        )
-        if isinstance(answer, Owner):
-            return answer
+        answer: Found | str = "protocol"
+        if protocol in (TCP, UDP):
+            outbound = direction == KNOWN_OUTBOUND
+            answer = self._finder.find(protocol, version, local, local_port, remote, remote_port, outbound=outbound)
+        if isinstance(answer, Found):
+            return self._owner(answer)
         self._misses[answer] = self._misses.get(answer, 0) + 1
         return None
 
     def process(self, subject: Subject) -> Process | None:
-        """All that is known of the process of a subject that this source made; None if it was ambiguous."""
+        """All that is known of the process of a subject that this source made; None if it was long ago."""
         if subject.pid is None or subject.process_created is None:
             return None
         return self._known.get((subject.pid, subject.process_created))
 
     def refresh(self, links: int = 256) -> None:
-        """Looks at some more of what processes hold, in about as many microseconds times ten. For idle moments."""
-        self._holders.refresh(links)
+        """Looks at some more of what processes hold: some milliseconds. For idle moments; answers get better by it."""
+        self._finder.refresh(links)
 
     def local_addresses(self) -> Sequence[Address]:
         """The machine's own."""
         import psutil
 
-        from agent.model.address import parse_address
-
-        found = [
-            parse_address(address.address)
-            for addresses in psutil.net_if_addrs().values()
-            for address in addresses
-            if address.family in (socket.AF_INET, socket.AF_INET6)
-        ]
+        wanted = (socket.AF_INET, socket.AF_INET6)
+        interfaces = psutil.net_if_addrs().values()
+        found = [parse_address(one.address) for addresses in interfaces for one in addresses if one.family in wanted]
         return list(dict.fromkeys(found))
 
     # Parts ------------------------------------------------------------------------------------------------------
 
-    def _answer(
-        self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int, *, outbound: bool
-    ) -> Owner | str:
-        """The owner, or why there is none."""
-        if protocol not in (TCP, UDP):
-            return "protocol"
-        self._list_interfaces()
-        try:
-            found = self._lookup.find(protocol, version, local, local_port, remote, remote_port, outbound=outbound)
-        except (DiagError, OSError):
-            return "refused"
-        if not found.sockets:
-            return "socket_closed" if found.closed else "no_socket"
-        try:
-            owners = self._owners_of(found)
-        except OSError:
-            return "access_denied"
-        if not owners:
-            return "access_denied" if self._holders.denied else "holder_unknown"
-        return self._owner(found, owners)
+    def _choose(self, ask: bool | None, clock: Callable[[], int]) -> Finder:
+        if ask is not False and (ask or sys.platform == "linux"):
+            from agent.attribution.live.asking import Asking
 
-    def _list_interfaces(self) -> None:
-        now = self._clock()
-        if now - self._listed >= _LISTED_NS:
-            self._listed = now
-            self._lookup.interfaces = [index for index, _ in socket.if_nameindex()]
+            try:
+                finder = Asking(clock=clock)
+            except OSError as error:
+                if ask:
+                    raise
+                why = f"{error}: sockets that are closed soon are missed, and who shares one is not seen"
+                self.warnings.append(("live_polling", why))
+            else:
+                self._asks = True
+                return finder
+        from agent.attribution.live.polling import Polling
 
-    def _owners_of(self, found: Sockets) -> list[Process]:
-        """Every process that holds one of the sockets at this moment."""
-        owners: dict[tuple[int, int], Process] = {}
-        for one in found.sockets:
-            for holder in self._holders.find(one.inode, one.uid):
-                process = self._processes.holding(holder.pid, holder.number, one.inode)
-                if process is not None:
-                    owners[process.pid, process.created] = process
-        return list(owners.values())
+        windows = self._family is Family.WINDOWS
+        if not windows:
+            return Polling(clock=clock)
+        from agent.attribution.live.windows import HostedServices
 
-    def _owner(self, found: Sockets, processes: list[Process]) -> Owner:
-        confidence = Confidence.HIGH if found.exact else Confidence.MEDIUM
-        subjects = [self._subject(process, confidence) for process in processes]
-        subject = subjects[0] if len(subjects) == 1 else _ambiguous(subjects)
+        return Polling(clock=clock, services=HostedServices(clock=time.time_ns).of, dual=False)
+
+    def _owner(self, found: Found) -> Owner:
+        confidence = Confidence.HIGH if found.exact and self._asks else Confidence.MEDIUM
+        if len(found.processes) > 1:
+            confidence = Confidence.LOW
+        subjects = [self._subject(process, confidence) for process in found.processes]
+        subject = subjects[0] if len(subjects) == 1 else replace(subjects[0], candidates=tuple(subjects))
         key = (subject, found.initiated, found.listening)
         owner = self._owners.get(key)
         if owner is None:
@@ -167,27 +184,19 @@ class LiveSource:
         return owner
 
     def _subject(self, process: Process, confidence: Confidence) -> Subject:
-        if len(self._known) >= _KEPT:
+        if len(self._known) >= _KEPT:  # a year of new processes must not fill the memory
             self._known.clear()
+            self._makers.clear()
         self._known[process.pid, process.created] = process
-        services, container = process.membership
-        return Subject(
-            image=process.image,
-            canonical_image=posix_image(process.image) if process.image and process.comparable else None,
-            services=services if self._systemd else None,
-            pid=process.pid,
+        maker = self._makers.get(confidence)
+        if maker is None:
+            maker = self._makers[confidence] = SubjectMaker(self.name, family=self._family, confidence=confidence)
+        services = process.membership.services
+        known = services is not None and (self._systemd or self._family is Family.WINDOWS)
+        made = maker.subject(process.image, list(services or ()) if known else None, ..., process.pid, process.user)
+        return replace(
+            made,
+            canonical_image=made.canonical_image if process.comparable else None,
             process_created=process.created,
-            user=process.user,
-            container=container,
-            source=self.name,
-            confidence=confidence,
+            container=process.membership.container,
         )
-
-
-def _ambiguous(subjects: list[Subject]) -> Subject:
-    """Several processes: which of them is not known. The facts shown are the first's."""
-    return replace(
-        subjects[0],
-        confidence=Confidence.LOW,
-        candidates=tuple(replace(subject, confidence=Confidence.LOW) for subject in subjects),
-    )

@@ -15,6 +15,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,10 +37,18 @@ class Opened(NamedTuple):
 class Peer:
     """One such process, from the tests' side."""
 
-    def __init__(self, *prefix: str) -> None:
-        """`prefix`: a command to run it by, such as unshare."""
-        command = [*prefix, sys.executable, str(Path(__file__))]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(
+        self, *prefix: str, python: str | None = sys.executable, environment: dict[str, str] | None = None
+    ) -> None:
+        """`prefix`: a command to run it by, such as unshare; with `python` None that is the whole command."""
+        command = [*prefix, *([python] if python else []), str(Path(__file__))]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=None if environment is None else {**os.environ, **environment},
+        )
         answer = json.loads(self._line())
         self.pid: int = answer["pid"]
         self.created: int = answer["created"]
@@ -54,9 +64,16 @@ class Peer:
         self.process.stdout.close()
 
     def ask(self, do: str, **arguments: Any) -> Any:
+        self.send(do, **arguments)
+        return self.answer()
+
+    def send(self, do: str, **arguments: Any) -> None:
+        """A command whose answer is awaited later."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
         self.process.stdin.flush()
+
+    def answer(self) -> Any:
         answer = json.loads(self._line())
         assert "error" not in answer, answer
         return answer["value"]
@@ -67,6 +84,22 @@ class Peer:
 
     def accept(self, index: int) -> Opened:
         return _opened(self.ask("accept", index=index))
+
+    def wait_for(self, path: str) -> None:
+        """Until somebody listens at a Unix socket."""
+
+        def listens() -> bool:
+            return any(line.endswith(path) for line in Path("/proc/net/unix").read_text().splitlines())
+
+        self.wait_until(listens)
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Looks again and again while the peer lives."""
+        end = time.monotonic() + 30
+        while not condition():
+            assert self.process.poll() is None, "the peer has gone"
+            assert time.monotonic() < end, "waited in vain"
+            os.sched_yield()
 
     def _line(self) -> str:
         assert self.process.stdout is not None
@@ -138,6 +171,19 @@ class Commands:
     def become(self, uid: int) -> None:
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
+
+    def leave(self, procs: str) -> None:
+        """Moves this process to another cgroup, so that the one it is in can be removed."""
+        with open(procs, "w") as file:
+            file.write(str(os.getpid()))
+
+    def run(self, path: str) -> None:
+        """Another program in this process, that holds the sockets and waits: `path` is sh, or one like it."""
+        for made in self.sockets:
+            if made is not None:
+                os.set_inheritable(made.fileno(), True)
+        print(json.dumps({"value": None}), flush=True)
+        os.execv(path, [path, "-c", "read line"])
 
     def give(self, index: int, path: str) -> None:
         """Passes a socket to whoever listens at a Unix socket, and keeps it."""
