@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from agent.model.address import parse_address
+from agent.model.device import Device, Family
+from agent.replay.carried import carried_sources
 from tests.cli.samples import ROOT, command
 from tests.support.blocks import Packet, Taken, take_apart
 from tests.support.network import PATIENCE, PEER, PEER6, US, US6, cable, client, in_namespace, ip, line_of, until
@@ -123,23 +126,35 @@ def test_a_replay_elsewhere_gives_every_flow_its_process(tmp_path: Path) -> None
         client("tcp", PEER6) as second,
     ):
         assert one.end() == 130
-    for evidence in (["--attribution", "sockets.jsonl"],):
-        options = [
-            "--mode",
-            "full",
-            "--device",
-            "device.yaml",
-            "--decisions",
-            "flows.jsonl",
-            "--no-progress",
-            *evidence,
-        ]
-        done = command("replay", "out.pcapng", *options, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        flows = [json.loads(line) for line in (tmp_path / "flows.jsonl").read_text().splitlines()]
-        found = {flow["local"]["port"]: flow["process"]["pid"] for flow in flows}
-        assert found == {first["port"]: first["pid"], second["port"]: second["pid"]}
-        assert {flow["direction"] for flow in flows} == {"outbound"}
+    clients = {who["port"]: who["pid"] for who in (first, second)}
+    options = ["--mode", "full", "--device", "device.yaml", "--attribution", "sockets.jsonl", "--no-progress"]
+    done = command("replay", "out.pcapng", *options, "--decisions", "flows.jsonl", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    flows = [json.loads(line) for line in (tmp_path / "flows.jsonl").read_text().splitlines()]
+    assert {flow["local"]["port"]: flow["process"]["pid"] for flow in flows} == clients
+    assert {flow["direction"] for flow in flows} == {"outbound"}
+    assert {flow["process"]["image"] for flow in flows} == {first["image"]}
+
+
+@in_namespace
+def test_the_capture_alone_names_the_process_of_every_flow(tmp_path: Path) -> None:
+    with (
+        cable(),
+        recorder(tmp_path, "-i", "eth0", "--filter", "tcp or udp") as one,
+        client("tcp", PEER) as first,
+        client("unconnected", PEER6) as second,
+    ):
+        assert one.end() == 130
+    own = [parse_address(US), parse_address(US6)]
+    [source] = carried_sources([str(tmp_path / "out.pcapng")], Device(family=Family.LINUX), own, slack_ns=0)
+    for who, protocol, local, remote in ((first, TCP, own[0], PEER), (second, UDP, own[1], PEER6)):
+        time = with_port(one.written, who["port"])[0].time
+        far = parse_address(remote).value
+        owner = source.find(protocol, local.version, local.value, who["port"], far, 7000, time, 0)
+        assert owner is not None
+        subject = owner.subject
+        assert (subject.pid, subject.image, subject.canonical_image) == (who["pid"], who["image"], who["image"])
+        assert subject.process_created == who["created"]
 
 
 @in_namespace

@@ -57,7 +57,7 @@ sys.stdin.read()
 """
 
 CLIENT_PROGRAM = """
-import json, os, socket, sys
+import json, os, psutil, socket, sys
 kind, host, port, repeat = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 family = socket.AF_INET6 if ":" in host else socket.AF_INET
 one = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
@@ -73,8 +73,8 @@ for number in range(repeat):
     got = 0
     while got < len(message):
         got += len(one.recv(65536))
-print(json.dumps({"pid": os.getpid(), "port": one.getsockname()[1], "image": os.path.realpath("/proc/self/exe")}),
-      flush=True)
+print(json.dumps({"pid": os.getpid(), "created": round(psutil.Process().create_time() * 1000000) * 1000,
+                  "port": one.getsockname()[1], "image": os.path.realpath("/proc/self/exe")}), flush=True)
 sys.stdin.read()
 """
 
