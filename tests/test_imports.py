@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"engine"}),
     frozenset({"sinks"}),
     frozenset({"traffic"}),
-    frozenset({"replay"}),
+    frozenset({"replay", "record"}),
     frozenset({"cli"}),
 )
 """From the ground up. A room imports rooms of lower layers and itself; rooms of one layer are siblings."""

@@ -33,8 +33,11 @@ _MAX_TIME = (1 << 64) - 1
 class PcapngWriter:
     """One pcapng file being written. Every failure of the machine is an EnvironmentFailure that names the file."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, keep: bool = False) -> None:
+        """`keep`: what was written before a failure stays, whole and under its name, instead of nothing."""
         self.path = path
+        self._keep = keep
+        self._written = 0
         self._interfaces = 0
         self._of_link: dict[int, int] = {}
         self._options: dict[tuple[str, int, int, int], bytes] = {}
@@ -108,20 +111,35 @@ class PcapngWriter:
         pending += options
         pending += length.to_bytes(4, "little")
         if len(pending) >= _FLUSH:
-            self._flush()
+            self.flush()
+
+    @property
+    def size(self) -> int:
+        """Bytes written, those not yet in the file among them."""
+        return self._written + len(self._pending)
 
     def close(self) -> None:
         """Writes the rest and gives the file its name."""
         if self._closed:
             return
-        self._flush()
+        self.flush()
+        self._finish()
+
+    def keep(self) -> None:
+        """Ends without writing what is pending, which could fail again: the file gets its name. Never raises."""
+        if not self._closed:
+            with contextlib.suppress(EnvironmentFailure):
+                self._finish()
+
+    def _finish(self) -> None:
         self._closed = True
         try:
             self._file.close()
             if self._partial != self._target:
                 os.replace(self._partial, self._target)
         except OSError as error:
-            self._remove()
+            if not self._keep:
+                self._remove()
             raise self._failure(error) from None
 
     def abandon(self) -> None:
@@ -130,14 +148,22 @@ class PcapngWriter:
             self._closed = True
             self._remove()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Hands what is pending to the system: whole blocks, so that the file can be read so far."""
+        done = 0
         try:
             rest = memoryview(self._pending)
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            while done < len(rest):
+                done += self._file.write(rest[done:])
         except OSError as error:
-            self.abandon()
+            if self._keep:
+                with contextlib.suppress(OSError):
+                    self._file.truncate(self._written + _whole_blocks(self._pending, done))
+                self.keep()
+            else:
+                self.abandon()
             raise self._failure(error) from None
+        self._written += len(self._pending)
         self._pending = bytearray()
 
     def _remove(self) -> None:
@@ -149,7 +175,16 @@ class PcapngWriter:
 
     def _failure(self, error: Exception) -> EnvironmentFailure:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return EnvironmentFailure(f"{self.path}: cannot write: {reason}; give a place that can be written")
+        fix = "what was written before is kept" if self._keep and self._written else "give a place that can be written"
+        return EnvironmentFailure(f"{self.path}: cannot write: {reason}; {fix}")
+
+
+def _whole_blocks(blocks: bytearray, size: int) -> int:
+    """How many of the first `size` bytes are whole blocks."""
+    at = 0
+    while at + 8 <= size and (end := at + int.from_bytes(blocks[at + 4 : at + 8], "little")) <= size:
+        at = end
+    return at
 
 
 def _section() -> bytes:

@@ -84,7 +84,7 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="The same as JS
 
 def examine() -> list[Finding]:
     """Every finding, in the order in which it is shown."""
-    return [*_engine(), *_system(), *_libraries(), *_privileges(), *_tools(), _queue(), _sockets()]
+    return [*_engine(), *_system(), *_libraries(), *_privileges(), *_tools(), _queue(), *_recording(), _sockets()]
 
 
 def engine(findings: list[Finding]) -> str:
@@ -183,6 +183,20 @@ def _queue() -> Finding:
         return done.returncode == 0, "available" if done.returncode == 0 else "not in this kernel"
 
     return _found("kernel", "NFQUEUE", look)
+
+
+def _recording() -> list[Finding]:
+    """Whether `record` can capture here, and what would compile its filters."""
+
+    def capture() -> tuple[bool, str]:
+        reason = import_module("agent.capture.live").obstacle()
+        return reason is None, "possible" if reason is None else f"record {reason}"
+
+    def filters() -> tuple[bool, str]:
+        found = import_module("agent.capture.bpf").compiler()
+        return found is not None, found or "no libpcap and no tcpdump: record works, its --filter does not"
+
+    return [_found("recording", "capture", capture), _found("recording", "filter", filters)]
 
 
 def _sockets() -> Finding:

@@ -46,6 +46,12 @@ def _generate() -> Command:
     return generate.command
 
 
+def _record() -> Command:
+    from agent.cli import record
+
+    return record.command
+
+
 def _sockets() -> Command:
     from agent.cli import sockets
 
@@ -69,6 +75,7 @@ COMMANDS: dict[str, Callable[[], Command]] = {
     "explain": _explain,
     "check": _check,
     "generate": _generate,
+    "record": _record,
     "sockets": _sockets,
     "attribution": _attribution,
     "doctor": _doctor,

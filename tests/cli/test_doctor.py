@@ -18,7 +18,7 @@ def test_the_table_and_the_json_have_the_same_findings(capsys: pytest.CaptureFix
     assert main.run(["doctor"]) == 0
     out = capsys.readouterr().out
     assert {row["area"] for row in answer["findings"]} == {
-        "engine", "system", "library", "privilege", "tool", "kernel", "attribution"
+        "engine", "system", "library", "privilege", "tool", "kernel", "recording", "attribution"
     }  # fmt: skip
     assert all(row["name"] in out for row in answer["findings"])
     assert f"{answer['engine']} engine" in out
@@ -59,3 +59,10 @@ def test_a_broken_machine_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     finding = doctor.examine()[0]
     assert finding.ok is False
     assert finding.value == f"RuntimeError: no {doctor.COMPILED[0]}"
+
+
+@pytest.mark.needs_root
+def test_whether_recording_is_possible_is_told() -> None:
+    found = {finding.name: finding for finding in doctor.examine() if finding.area == "recording"}
+    assert (found["capture"].ok, found["capture"].value) == (True, "possible")
+    assert found["filter"].ok is not found["filter"].value.startswith("no ")

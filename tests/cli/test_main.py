@@ -23,11 +23,7 @@ def run(*arguments: str) -> int:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        pytest.param(
-            ["nope"],
-            "no such command nope; known: replay, explain, check, generate, sockets, attribution, doctor",
-            id="command",
-        ),
+        pytest.param(["nope"], f"no such command nope; known: {', '.join(main.COMMANDS)}", id="command"),
         pytest.param(["repaly"], "no such command repaly; did you mean replay?", id="command-near"),
         pytest.param(["replay", "--ruls", "x"], "no such option --ruls; did you mean --rules?", id="option-near"),
         pytest.param(["replay", "x.pcap", "--mode", "half"], "'half' is not one of", id="choice"),
