@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from agent.model.errors import AttributionError
 
 SHOWN = 5
+LONGEST = 250
+"""Characters of a text that is kept: it quotes the line."""
 TOO_MANY = 10
 """Per cent of a file's lines: beyond, it is taken for another format, or for damaged."""
 
@@ -31,7 +33,7 @@ class BrokenLines:
         """`line` counts from 1."""
         self.count += 1
         if len(self.first) < SHOWN:
-            self.first.append((line, text))
+            self.first.append((line, text if len(text) <= LONGEST else f"{text[:LONGEST]}..."))
 
     def judge(self, lines: int) -> None:
         """Raises AttributionError if more than TOO_MANY per cent of `lines` (blank ones not counted) were broken."""

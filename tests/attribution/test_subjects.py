@@ -184,3 +184,16 @@ def test_a_value_of_the_wrong_type_is_named(facts: dict[str, Any], culprit: str)
     given = {"image": None, "services": None, "package": ..., "pid": None, "user": None} | facts
     with pytest.raises(ValueError, match=f"^{culprit} must be "):
         maker.subject(**given)
+
+
+def test_create_time_and_container_make_another_subject() -> None:
+    """A pid alone may be given to another process."""
+    maker = SubjectMaker("test")
+    first = maker.subject("C:\\a.exe", None, ..., 7, None, process_created=5, container="web")
+    assert (first.process_created, first.container) == (5, "web")
+    assert maker.subject("C:\\a.exe", None, ..., 7, None, 5, "web") is first
+    assert maker.subject("C:\\a.exe", None, ..., 7, None, 6, "web") is not first
+    plain = maker.subject("C:\\a.exe", None, ..., 7, None, container="")
+    assert (plain.process_created, plain.container) == (None, None)
+    with pytest.raises(ValueError, match="container must be a text or null"):
+        maker.subject("C:\\a.exe", None, ..., 7, None, container=5)

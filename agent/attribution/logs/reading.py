@@ -59,7 +59,10 @@ class Ends:
     def _address(self, text: str) -> Address:
         known = self._addresses.get(text)
         if known is None:
-            known = parse_address(text)
+            try:
+                known = parse_address(text)
+            except ValueError:
+                raise ValueError(f"{_shown(text)} is not an IPv4 or IPv6 address") from None
             if len(self._addresses) >= _KEPT:
                 self._addresses.clear()
             self._addresses[text] = known
@@ -78,33 +81,34 @@ class Ends:
 
 
 class Times:
-    """RFC 3339 texts as nanoseconds; a time without a zone is UTC. Whole seconds are parsed once each."""
+    """RFC 3339 texts as nanoseconds; a time without a zone is UTC. Dates are parsed once each."""
 
     def __init__(self) -> None:
-        self._seconds: dict[str, int] = {}
+        self._days: dict[str, int] = {}
 
     def parse(self, value: Any) -> int:
         """Raises ValueError naming the text."""
-        if not isinstance(value, str):
+        if not isinstance(value, str) or len(value) > 60:
             raise ValueError(f"{_shown(value)} is no time")
-        head, point, tail = value[:19], value[19:20], value[20:]
-        digits = tail.removesuffix("Z")
-        if point == "." and digits.isascii() and digits.isdigit() and len(digits) <= 9:
-            second = self._seconds.get(head)
-            if second is None:
-                second = self._keep(head)
-            return second + int(digits.ljust(9, "0"))
-        if value[19:] in ("", "Z"):
-            second = self._seconds.get(head)
-            return self._keep(head) if second is None else second
+        clock, fraction = value[11:19], value[19:].removesuffix("Z")
+        digits = clock[:2] + clock[3:5] + clock[6:] + fraction[1:]
+        usual = clock[2:3] == clock[5:6] == ":" and value[10] in " T" and len(clock) == 8 and len(fraction) <= 10
+        if usual and digits.isascii() and digits.isdigit() and fraction[:1] in ("", ".") and fraction != ".":
+            hour, minute, second = int(digits[:2]), int(digits[2:4]), int(digits[4:6])
+            if hour < 24 and minute < 60 and second < 60:
+                seconds = self._day(value[:10]) + hour * 3600 + minute * 60 + second
+                return seconds * SECOND + int(digits[6:].ljust(9, "0"))
         return parse_time(value)
 
-    def _keep(self, head: str) -> int:
-        second = parse_time(head + "Z")
-        if len(self._seconds) >= _KEPT:
-            self._seconds.clear()
-        self._seconds[head] = second
-        return second
+    def _day(self, date: str) -> int:
+        """Seconds since 1970."""
+        known = self._days.get(date)
+        if known is None:
+            known = parse_time(f"{date}T00:00:00Z") // SECOND
+            if len(self._days) >= _KEPT:
+                self._days.clear()
+            self._days[date] = known
+        return known
 
 
 class Reading:

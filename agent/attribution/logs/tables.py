@@ -45,12 +45,18 @@ def first_row(file: TextFile) -> Any:
         return None
     for _, row in DocumentRows(iter((file.head(),))):
         return row
-    for line in file.head().split(b"\n", _TRIES)[1:_TRIES]:  # the first of many lines may be the broken one
+    return next(_whole_lines(file), None)
+
+
+def _whole_lines(file: TextFile) -> Iterator[Row]:
+    """Which of the first lines are objects by themselves: the very first of many may be the broken one."""
+    for line in file.head().lstrip().split(b"\n", _TRIES)[:_TRIES]:
         try:
-            return orjson.loads(line)
+            row = orjson.loads(line)
         except ValueError:
             continue
-    return None
+        if isinstance(row, dict):
+            yield row
 
 
 def rows(file: TextFile, names: Mapping[str, str], broken: BrokenLines) -> Iterator[tuple[int, Row]]:
@@ -61,13 +67,13 @@ def rows(file: TextFile, names: Mapping[str, str], broken: BrokenLines) -> Itera
 
 
 def _is_lines(file: TextFile) -> bool:
-    """True if JSON lines: the first line alone is an object, and wraps no list of rows."""
+    """True if JSON lines: the first line alone is an object that wraps no list of rows, or it is broken among such."""
     line = file.first_line()
     try:
         row = orjson.loads(line)
     except ValueError:
-        # Broken, but closed, and more follows: one of many lines. Else the beginning of a document.
-        return line.startswith(b"{") and line.endswith(b"}") and b"\n{" in file.head()
+        opens = line[-1:] in (b"[", b"{", b",", b":")  # as a document's first line ends
+        return line.startswith(b"{") and not opens and next(_whole_lines(file), None) is not None
     return isinstance(row, dict) and not any(isinstance(row[key], list) and key.lower() in LISTS for key in row)
 
 

@@ -88,8 +88,8 @@ ZEEK_FIELDS = (
     "history",
 )
 ZEEK_HEAD = (
-    "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n#open\t2026-01-05-09-00-00\n"
-    "#fields\t"
+    "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n"
+    "#open\t2026-01-05-09-00-00\n#fields\t"
     + "\t".join(ZEEK_FIELDS)
     + "\n#types\ttime\tstring\taddr\tport\taddr\tport\tenum\tinterval\tstring\tstring\n"
 )
@@ -101,7 +101,7 @@ ZEEK_JSON = (
     '{"ts":1767603600.000123,"uid":"Cx1","id.orig_h":"10.0.0.5","id.orig_p":50123,"id.resp_h":"203.0.113.9",'
     '"id.resp_p":443,"proto":"tcp","duration":1.5,"conn_state":"SF","history":"ShADadFf"}\n'
 )
-SS_HEAD = "Netid State  Recv-Q Send-Q Local Address:Port  Peer Address:PortProcess                                            \n"
+SS_HEAD = "Netid State  Recv-Q Send-Q Local Address:Port  Peer Address:PortProcess" + " " * 40 + "\n"
 SS = SS_HEAD + (
     'tcp   LISTEN 0      128          0.0.0.0:22         0.0.0.0:*    users:(("sshd",pid=612,fd=3))\n'
     'tcp   ESTAB  0      0           10.0.0.5:50123  203.0.113.9:443  users:(("curl",pid=4242,fd=5))\n'

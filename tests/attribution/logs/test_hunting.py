@@ -231,7 +231,7 @@ def test_times_are_utc_unless_they_say_otherwise(tmp_path: Path, text: str, nano
 )
 def test_times_that_can_be_read_in_two_ways_are_refused(tmp_path: Path, text: Any) -> None:
     """Without AM or PM nobody can tell whether the day or the month comes first."""
-    with pytest.raises(AttributionError, match="line 1: .*( is no |is not an RFC 3339)"):
+    with pytest.raises(AttributionError, match=r"line 1: .*( is no |is not an RFC 3339)"):
         one(hunting, tmp_path, lines_of({**HUNTING_ROW, "Timestamp": text}))
 
 

@@ -6,10 +6,13 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from types import ModuleType
 
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.attribution.collector import Collector
 from agent.attribution.evidence import Context
@@ -171,3 +174,31 @@ def test_more_than_a_tenth_broken_names_the_first(tmp_path: Path) -> None:
         loaded(hunting, tmp_path, "".join(json.dumps(row) + "\n" for row in rows))
     [collector] = loaded(hunting, tmp_path, "".join(json.dumps(row) + "\n" for row in rows), lenient=True)
     assert len(collector.observations) == 7
+
+
+@settings(max_examples=300)
+@given(
+    sample=st.sampled_from(sorted(SAMPLES)),
+    edits=st.lists(st.tuples(st.integers(0, 4000), st.binary(max_size=4), st.integers(0, 9)), max_size=4),
+    lenient=st.booleans(),
+)
+def test_damage_anywhere_gives_one_line_of_error_at_most(
+    sample: str, edits: list[tuple[int, bytes, int]], lenient: bool
+) -> None:
+    """What log content raises is AttributionError, and nothing else."""
+    module, text = SAMPLES[sample]
+    data = bytearray(text.encode())
+    for place, new, removed in edits:
+        begin = place % (len(data) + 1)
+        data[begin : begin + removed] = new
+    message = ""
+    with NamedTemporaryFile(suffix=".log") as written:
+        written.write(data)
+        written.flush()
+        try:
+            with TextFile(written.name) as file:
+                assert len([other for other in MODULES if other.recognises(file)]) <= 1
+                module.load(file, Context(lenient=lenient))
+        except AttributionError as error:
+            message = str(error)
+    assert "\n" not in message
