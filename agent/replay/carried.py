@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from agent.attribution.carried.carrier import Carrier, speaks
-from agent.attribution.carried.facts import OPTION_8, PIB, Fact
+from agent.attribution.carried.facts import ETL2PCAPNG, OPTION_8, PIB, Fact
 from agent.attribution.carried.pktap import read_pktap
 from agent.attribution.carried.records import CarriedRecords, CarriedSource
 from agent.capture.batch import RECORD_WORDS, Batch
@@ -196,6 +196,8 @@ class _Pass:
         if way == _OUTBOUND:
             self.records.note_local(*source)
         way = way or self._way(fact, source, target)
+        if fact.source == ETL2PCAPNG and way != _OUTBOUND:
+            return  # the process that was interrupted by the packet: measured, right in 9 %
         opening = header.tcp_flags & (_SYN | _ACK) if protocol == _TCP else 0
         by_sender = 1 if opening == _SYN else 2 if opening == _SYN | _ACK else 0
         seen = self.records.seen

@@ -118,9 +118,7 @@ class Carrier:
     def _take_apple(self, said: blocks.Process | blocks.Connection | None) -> None:
         """One that cannot be read takes a number, too: those after it keep theirs."""
         if len(self._apple) < MAX_PROCESSES:
-            self._apple.append(
-                process_claim(said, own=False) if isinstance(said, blocks.Process) and said.pid else None
-            )
+            self._apple.append(process_claim(said, own=False) if isinstance(said, blocks.Process) else None)
         else:
             self.dropped += 1
 
@@ -140,11 +138,16 @@ class Carrier:
         return Found(fact) if named is None else Found(fact, named.since, named.until)
 
     def _of_apple(self, said: PacketOptions) -> Fact | None:
-        """The socket is that of 0x8001; whom it serves (0x8003) stands beside it, and alone says nothing of sockets."""
-        owner = self._apple_claim(said.apple)
-        if owner is None:
+        """The socket is that of 0x8001; whom it serves (0x8003) stands beside it, and alone says nothing of sockets.
+
+        Unless the former is the kernel, pid 0: it opens MPTCP's connections for a process, and half of their packets
+        are marked with that process itself.
+        """
+        owner, effective = self._apple_claim(said.apple), self._apple_claim(said.apple_effective)
+        if owner is not None and owner.pid == 0 and effective is not None:
+            owner, effective = effective, None
+        if owner is None or (owner.pid == 0 and owner.image is None):
             return None
-        effective = self._apple_claim(said.apple_effective)
         key = (APPLE, owner, effective)
         return self._facts.get(key) or self._keep(key, Fact(APPLE, owner, effective))
 

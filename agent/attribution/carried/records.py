@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 
-from agent.attribution.carried.facts import OPTION_8, PIB, Fact
+from agent.attribution.carried.facts import ETL2PCAPNG, OPTION_8, PIB, Fact
 from agent.attribution.evidence import Claim, Rank
 from agent.attribution.subjects import PACKAGES_ROOT, SubjectMaker
 from agent.attribution.timeline import Timeline
@@ -97,7 +97,9 @@ class CarriedRecords:
         ends = protocol | version << 8 | local_port << 16 | remote_port << 32
         key = (ends, local_high, local_low, remote_high, remote_low)
         row = self._open.get(key, -1)
-        if row < 0 or self._words[row] != fact.number:
+        # etl2pcapng's pid is that of the owner where a process sends, not where the system answers or tries again:
+        # measured beside a host's log: right in the first outbound packet of 116 of 117 flows, in 62 % of all of them.
+        if row < 0 or (self._words[row] != fact.number and fact.source != ETL2PCAPNG):
             row = self._begin(key, fact.number, time_ns, row >= 0)
             if row < 0:
                 return
