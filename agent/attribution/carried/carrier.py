@@ -35,6 +35,8 @@ from agent.attribution.carried.processes import MAX_PROCESSES, Found, ProcessTab
 from agent.attribution.evidence import Claim
 
 _REMEMBERED = 8192
+_LONG = 4096
+"""Bytes of options from which on the answer is not remembered."""
 
 
 def speaks(options: bytes, *, big_endian: bool) -> bool:
@@ -94,7 +96,8 @@ class Carrier:
                 known = self._find(read_packet_options(options, big_endian=big_endian), time_ns)
                 if len(self._known) >= _REMEMBERED:
                     self._known.clear()
-                self._known[options] = known
+                if len(options) < _LONG:
+                    self._known[options] = known
             if known[0] is not None:
                 return known[0]
         return self._tapped(header) if header is not None else None
@@ -192,7 +195,7 @@ class Carrier:
         return self._facts.get(key) or self._keep(key, Fact(source, claim))
 
     def _keep(self, key: tuple[str, Claim, Claim | None], fact: Fact) -> Fact:
-        if len(self._facts) >= MAX_PROCESSES:
+        if len(self._facts) >= _REMEMBERED:
             self._facts.clear()
         self._facts[key] = fact
         return fact
