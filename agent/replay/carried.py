@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from agent.attribution.carried.carrier import Carrier, speaks
-from agent.attribution.carried.facts import OPTION_8, PIB, Fact
+from agent.attribution.carried.facts import ETL2PCAPNG, OPTION_8, PIB, Fact
 from agent.attribution.carried.pktap import read_pktap
 from agent.attribution.carried.records import CarriedRecords, CarriedSource
 from agent.capture.batch import RECORD_WORDS, Batch
@@ -41,6 +41,8 @@ _INBOUND, _OUTBOUND = 1, 2
 _SYN, _ACK = 2, 16
 _TCP = 6
 _WITH_PORTS = frozenset((6, 17, 33, 132, 136))
+_OPENED = {0: (0, 0), _SYN: (2, 1), _SYN | _ACK: (1, 2), _ACK: (0, 0)}
+"""By the flags of a TCP segment: what its sender and its receiver are told, see CarriedRecords.seen."""
 _LOW = (1 << 64) - 1
 
 
@@ -187,23 +189,29 @@ class _Pass:
             return
         self.said = True
         version, protocol = header.version, header.protocol
-        source = (version, header.source_high, header.source_low)
-        target = (version, header.destination_high, header.destination_low)
-        ports = protocol in _WITH_PORTS
-        source_port = header.source_port if ports else 0
-        target_port = header.destination_port if ports else 0
+        source_high, source_low = header.source_high, header.source_low
+        target_high, target_low = header.destination_high, header.destination_low
+        source_port = target_port = 0
+        if protocol in _WITH_PORTS:
+            source_port, target_port = header.source_port, header.destination_port
         way = flag or header.link_direction
         if way == _OUTBOUND:
-            self.records.note_local(*source)
-        way = way or self._way(fact, source, target)
-        opening = header.tcp_flags & (_SYN | _ACK) if protocol == _TCP else 0
-        by_sender = 1 if opening == _SYN else 2 if opening == _SYN | _ACK else 0
-        seen = self.records.seen
+            self.records.note_local(version, source_high, source_low)
+        elif way == 0:
+            way = self._way(fact, (version, source_high, source_low), (version, target_high, target_low))
+        if fact.source == ETL2PCAPNG and way != _OUTBOUND:
+            return  # the process that was interrupted by the packet: measured, right in 9 %
+        sender, receiver = _OPENED[header.tcp_flags & (_SYN | _ACK) if protocol == _TCP else 0]
         if way != _INBOUND:
-            opened = 0 if by_sender == 0 else 2 if by_sender == 1 else 1
-            seen(fact, time_ns, protocol, *source, source_port, *target[1:], target_port, opened)
+            self.records.seen(
+                fact, time_ns, protocol, version,
+                source_high, source_low, source_port, target_high, target_low, target_port, sender,
+            )  # fmt: skip
         if way != _OUTBOUND:
-            seen(fact, time_ns, protocol, *target, target_port, *source[1:], source_port, by_sender)
+            self.records.seen(
+                fact, time_ns, protocol, version,
+                target_high, target_low, target_port, source_high, source_low, source_port, receiver,
+            )  # fmt: skip
 
     def _way(self, fact: Fact, source: tuple[int, int, int], target: tuple[int, int, int]) -> int:
         """Which way the packet goes if nothing in the capture says so; 0 if nobody can tell."""

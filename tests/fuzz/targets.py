@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import tempfile
@@ -14,13 +15,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.model.device import Device
 from agent.model.errors import AgentError
 from agent.model.settings import Settings
-from agent.model.vocabulary import Mode
+from agent.model.vocabulary import Confidence, Mode
 from agent.replay import run as replay_run
+from agent.replay.carried import carried_records
 from agent.replay.options import ReplayOptions
 from agent.replay.run import run
 from agent.sinks.summary import disagreements, dump_json
+from tests.attribution.carried.crafted import apple_body, hone_body, pib, section_options, start, thread, word
+from tests.attribution.carried.test_pktap import first as pktap
+from tests.capture import crafted
 from tests.differential.test_compiled_is_interpreted import Maker
 from tests.fuzz import hostile
 from tests.fuzz.invariant import Frame, Outcome, _fast_folder, check, check_frame, check_frames
@@ -169,9 +175,25 @@ def run_replay(data: bytes) -> Outcome:
             said.append((folder / f"{mode}.decisions.jsonl").read_bytes())
             for line in said[-1].splitlines():
                 json.loads(line)
-    import hashlib
-
     return Outcome(None, 0, hashlib.blake2b(b"\0".join(said), digest_size=16).hexdigest())
+
+
+def run_carried(data: bytes) -> Outcome:
+    """A whole file, for what it says of processes: records that are whole, or nothing."""
+    with tempfile.TemporaryDirectory(dir=_fast_folder()) as name:
+        path = Path(name) / "any"
+        path.write_bytes(data)
+        found = carried_records([str(path)], Device(assumed=True))
+    rows = []
+    for record in found.records():
+        assert record.end is not None
+        assert record.start <= record.end
+        assert record.subject.pid is not None
+        assert (record.subject.confidence is Confidence.LOW) == (record.subject.source == "etl2pcapng")
+        rows.append(repr(record))
+    assert sum(len(source) for source in found.sources(0)) == len(rows)
+    digest = hashlib.blake2b("\n".join(rows).encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    return Outcome(None, len(rows), digest)
 
 
 def _faults(faults: object) -> list[tuple[str, ...]]:
@@ -252,6 +274,41 @@ def container_seeds() -> list[bytes]:
     return list(hostile.FILES.values())
 
 
+def make_carried(dice: random.Random) -> bytes:
+    """Sections of every writer, blocks and packets that name a few processes in every way, many of them wrong."""
+    order, link = dice.choice("<>"), dice.choice((1, 1, 1, 149, 258))
+    frames = [frame for kind, frame in made_frames(dice, 4) if kind == 1] or [b""]
+    parts = []
+    for _ in range(dice.randrange(1, 30)):
+        pid, text = dice.randrange(4), dice.choice((b"/bin/a", b"b", b"C:\\c.exe", b"", dice.randbytes(9)))
+        ways = [
+            pib(pid, (2, text), (3, text), (1, b"services=" + text), start(dice.choice((0, 1, 1 << 60))), order=order),
+            crafted.block(0x80000001, apple_body(pid, (2, text), order=order), order),
+            crafted.block(0x101, hone_body(pid, dice.randrange(9), (3, text), order=order), order),
+            crafted.block(0x102, hone_body(pid, pid, order=order) + bytes(4), order),
+        ]
+        said = [thread(pid, order=order), word(0x8001, pid, order), word(0x8003, pid, order), word(258, pid, order)]
+        said += [word(257, pid, order), word(2, pid, order), crafted.option(1, b"PID=%d" % pid, order)]
+        said.append(crafted.option(1, b"PID: %d\nCmd: %s\nArgs: %s" % (pid, text, text), order))
+        chosen = b"".join(dice.sample(said, dice.randrange(4)))
+        frame = (pktap(pid=pid, name=text) if link != 1 else b"") + dice.choice(frames)
+        ways += 4 * [crafted.packet(frame, order, stamp=dice.choice((0, 1 << 50)), options=chosen)]
+        one = dice.choice(ways)
+        parts.append(mutate(dice, one) if dice.random() < 0.05 else one)
+        if dice.random() < 0.1:
+            parts.append(_section(dice, order, link))
+    return _section(dice, order, link) + b"".join(parts)
+
+
+def _section(dice: random.Random, order: str, link: int) -> bytes:
+    application = dice.choice(("", "ptcpdump 1", "isolation-agent", "etl2pcapng"))
+    return crafted.section(order, options=section_options(application, order)) + crafted.interface(link, order)
+
+
+def carried_seeds() -> list[bytes]:
+    return [make_carried(random.Random(number)) for number in range(12)]
+
+
 def captures() -> list[bytes]:
     """More files to mutate than the hostile ones: generated traffic, and the sample captures where they are."""
     from agent.traffic.generate import generate
@@ -272,6 +329,7 @@ TARGETS: dict[str, Target] = {
     "frame": Target(run=run_frame, seeds=frame_seeds, make=make_frame, longest=4096),
     "dns": Target(run=run_dns, seeds=dns_seeds, make=make_dns, longest=4096),
     "flows": Target(run=run_flows, seeds=flow_seeds, make=make_flows, longest=2000),
+    "carried": Target(run=run_carried, seeds=carried_seeds, make=make_carried, longest=1 << 16),
     "replay": Target(run=run_replay, seeds=container_seeds, make=make_container, longest=1 << 16),
 }
 

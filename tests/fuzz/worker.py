@@ -60,7 +60,7 @@ class _Mutation:
         self.options = options
         self.dice = random.Random(options.seed)
         self.inputs = self.target.seeds()
-        if options.target in ("container", "replay"):
+        if options.target in ("container", "carried", "replay"):
             self.inputs += captures()
         if options.corpus is not None and options.corpus.is_dir():
             self.inputs += [path.read_bytes() for path in sorted(options.corpus.iterdir())]

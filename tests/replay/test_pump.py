@@ -99,6 +99,17 @@ def other_order(count: int) -> bytes:
     return b"".join(parts)
 
 
+def processes(count: int) -> bytes:
+    """A block that names a process before every seventh packet: nobody watches for them here."""
+    body = struct.pack("<IIIII", 32622, 3, 8, 1234, 0)
+    parts = [SECTION, interface()]
+    for number in range(count):
+        if number % 7 == 0:
+            parts.append(block((0x0BAD, 0x80000001, 0x101, 0x102)[number % 4], body))
+        parts.append(enhanced(number, frame(number)))
+    return b"".join(parts)
+
+
 LONG = 30_000
 CAPTURES: dict[str, Callable[[], dict[str, bytes]]] = {
     "one": lambda: {"a.pcap": classic(LONG)},
@@ -111,6 +122,7 @@ CAPTURES: dict[str, Callable[[], dict[str, bytes]]] = {
     "stray byte": lambda: {"a.pcap": classic(LONG) + b"\n"},
     "lying record": lambda: {"a.pcap": classic(LONG) + struct.pack("<IIII", 0, 0, 1 << 30, 60), "b.pcap": classic(9)},
     "pcapng": lambda: {"a.pcapng": sections(LONG)},
+    "process blocks": lambda: {"a.pcapng": processes(LONG)},
     "other order": lambda: {"a.pcapng": other_order(20_000)},
     "damaged pcapng": lambda: {"a.pcapng": sections(LONG)[: 7 * SLOT] + b"\x06" * 100 + sections(10)},
     "mixed": lambda: {"a.pcap.gz": gzip.compress(classic(LONG), 1), "b.pcapng": sections(9000), "c.pcap": classic(9)},

@@ -18,7 +18,9 @@ WIRESHARK, PROCESS_ENTRY = 32622, 3
 APPLE_BLOCK, HONE_PROCESS_BLOCK, HONE_CONNECTION_BLOCK = 0x80000001, 0x101, 0x102
 _ENDED = 0xFFFFFFFF
 _MAX_TEXT = 32 << 10
-_MICROSECOND = 1000
+"""Bytes of a path: Windows' longest."""
+MAX_ARGUMENTS = 4096
+"""Bytes kept of a command line."""
 _APPLICATION, _MACHINE = 4, 257
 _SECTION_FIXED = 16
 
@@ -129,7 +131,10 @@ def _apple(body: bytes, big_endian: bool) -> Process | None:
 
 
 def _hone_process(body: bytes, big_endian: bool) -> Process | None:
-    """Path and arguments may be spread over several options, to be put together again."""
+    """Path and arguments may be spread over several options, to be put together again.
+
+    Its time is when the process began to run that program, not when it was created: the place in the file tells more.
+    """
     if len(body) < 12:
         return None
     values: dict[int, bytes] = {}
@@ -139,14 +144,11 @@ def _hone_process(body: bytes, big_endian: bool) -> Process | None:
         else:
             values.setdefault(code, value)
     state = values.get(2, b"")
-    moment = _word(body, 4, big_endian) << 32 | _word(body, 8, big_endian)
-    begins = state in (b"", bytes(4))
     return Process(
         pid=_word(body, 0, big_endian),
         path=_text(values.get(3)),
         command_line=_joined(values.get(4)),
         user=_text(values.get(8)) or _user_id(values.get(6), big_endian),
-        started=moment * _MICROSECOND if begins else None,
         ended=len(state) == 4 and int.from_bytes(state, "big") == _ENDED,
     )
 
@@ -182,7 +184,7 @@ def _joined(value: bytes | None) -> str | None:
     """Arguments as one line, each that has a blank inside quotes."""
     if not value:
         return None
-    arguments = value[:_MAX_TEXT].rstrip(b"\0").decode(errors="replace").split("\0")
+    arguments = value[:MAX_ARGUMENTS].rstrip(b"\0").decode(errors="replace").split("\0")
     return " ".join(f'"{argument}"' if " " in argument else argument for argument in arguments) or None
 
 

@@ -35,6 +35,8 @@ from agent.attribution.carried.processes import MAX_PROCESSES, Found, ProcessTab
 from agent.attribution.evidence import Claim
 
 _REMEMBERED = 8192
+_LONG = 4096
+"""Bytes of options from which on the answer is not remembered."""
 
 
 def speaks(options: bytes, *, big_endian: bool) -> bool:
@@ -94,7 +96,8 @@ class Carrier:
                 known = self._find(read_packet_options(options, big_endian=big_endian), time_ns)
                 if len(self._known) >= _REMEMBERED:
                     self._known.clear()
-                self._known[options] = known
+                if len(options) < _LONG:
+                    self._known[options] = known
             if known[0] is not None:
                 return known[0]
         return self._tapped(header) if header is not None else None
@@ -118,9 +121,7 @@ class Carrier:
     def _take_apple(self, said: blocks.Process | blocks.Connection | None) -> None:
         """One that cannot be read takes a number, too: those after it keep theirs."""
         if len(self._apple) < MAX_PROCESSES:
-            self._apple.append(
-                process_claim(said, own=False) if isinstance(said, blocks.Process) and said.pid else None
-            )
+            self._apple.append(process_claim(said, own=False) if isinstance(said, blocks.Process) else None)
         else:
             self.dropped += 1
 
@@ -140,11 +141,16 @@ class Carrier:
         return Found(fact) if named is None else Found(fact, named.since, named.until)
 
     def _of_apple(self, said: PacketOptions) -> Fact | None:
-        """The socket is that of 0x8001; whom it serves (0x8003) stands beside it, and alone says nothing of sockets."""
-        owner = self._apple_claim(said.apple)
-        if owner is None:
+        """The socket is that of 0x8001; whom it serves (0x8003) stands beside it, and alone says nothing of sockets.
+
+        Unless the former is the kernel, pid 0: it opens MPTCP's connections for a process, and half of their packets
+        are marked with that process itself.
+        """
+        owner, effective = self._apple_claim(said.apple), self._apple_claim(said.apple_effective)
+        if owner is not None and owner.pid == 0 and effective is not None:
+            owner, effective = effective, None
+        if owner is None or (owner.pid == 0 and owner.image is None):
             return None
-        effective = self._apple_claim(said.apple_effective)
         key = (APPLE, owner, effective)
         return self._facts.get(key) or self._keep(key, Fact(APPLE, owner, effective))
 
@@ -189,7 +195,7 @@ class Carrier:
         return self._facts.get(key) or self._keep(key, Fact(source, claim))
 
     def _keep(self, key: tuple[str, Claim, Claim | None], fact: Fact) -> Fact:
-        if len(self._facts) >= MAX_PROCESSES:
+        if len(self._facts) >= _REMEMBERED:
             self._facts.clear()
         self._facts[key] = fact
         return fact

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from agent.attribution.carried.blocks import MAX_ARGUMENTS
 from agent.attribution.evidence import Claim
 
 _ETL_PID = re.compile(rb"PID=(\d{1,10})( TID=\d{1,10})?( |\Z)")
@@ -56,7 +57,7 @@ def _process(lines: list[str]) -> dict[str, str]:
         key, value = _pair(line)
         key = "Cmd" if key == "Command" else key
         if key == "Args":
-            found[key] = "\n".join([value, *lines[index + 1 :]])
+            found[key] = "\n".join([value, *lines[index + 1 :]])[:MAX_ARGUMENTS]
             break
         if key not in _PROCESS_KEYS or key in found:
             # A line break in the path: what stands before it is the path of something else.

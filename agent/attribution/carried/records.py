@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 
-from agent.attribution.carried.facts import OPTION_8, PIB, Fact
+from agent.attribution.carried.facts import ETL2PCAPNG, OPTION_8, PIB, Fact
 from agent.attribution.evidence import Claim, Rank
 from agent.attribution.subjects import PACKAGES_ROOT, SubjectMaker
 from agent.attribution.timeline import Timeline
@@ -31,6 +31,8 @@ from agent.model.subject import Subject
 MAX_RECORDS = 8 << 20
 MAX_OPEN = 1 << 18
 MAX_ADDRESSES = 4096
+MAX_FACTS, MAX_TEXT = 1 << 18, 64 << 20
+"""Different facts, and characters in them."""
 CHANGES = 64
 _WORDS = 8
 _FACT, _START, _END, _TUPLE, _LOCAL, _REMOTE = 0, 1, 2, 3, 4, 6
@@ -76,6 +78,7 @@ class CarriedRecords:
         """Why packets that say something have no owner, with their count."""
         self._device = device
         self._facts: list[Fact] = []
+        self._text = 0
         self._numbers: dict[tuple[str, Claim], int] = {}
         self._words = array("Q")
         self._open: dict[_Tuple, int] = {}
@@ -92,12 +95,14 @@ class CarriedRecords:
         opened: int = 0,
     ) -> None:  # fmt: skip
         """A packet. Addresses in two words (IPv4: the high one 0); `opened`: 0 unknown, 1 by the peer, 2 by us."""
-        if fact.number < 0:
-            self._count(fact)
+        if fact.number < 0 and not self._count(fact):
+            return
         ends = protocol | version << 8 | local_port << 16 | remote_port << 32
         key = (ends, local_high, local_low, remote_high, remote_low)
         row = self._open.get(key, -1)
-        if row < 0 or self._words[row] != fact.number:
+        # etl2pcapng's pid is that of the owner where a process sends, not where the system answers or tries again:
+        # measured beside a host's log: right in the first outbound packet of 116 of 117 flows, in 62 % of all of them.
+        if row < 0 or (self._words[row] != fact.number and fact.source != ETL2PCAPNG):
             row = self._begin(key, fact.number, time_ns, row >= 0)
             if row < 0:
                 return
@@ -161,14 +166,25 @@ class CarriedRecords:
             warnings=tuple(warnings), misses=self.misses,
         )  # fmt: skip
 
-    def _count(self, fact: Fact) -> None:
-        """Gives the fact its number; those that say the same of the owner share one, unless they may yet change."""
-        number = len(self._facts)
+    def _count(self, fact: Fact) -> bool:
+        """Gives the fact its number; those that say the same of the owner share one, unless they may yet change.
+
+        False if there is no room for it.
+        """
+        claim = fact.claim
+        if fact.rank is Rank.CARRIED and (known := self._numbers.get((fact.source, claim))) is not None:
+            fact.number = known
+            return True
+        text = sum(len(part) for part in (claim.image, claim.command_line, claim.user, claim.container) if part)
+        if len(self._facts) >= MAX_FACTS or self._text + text > MAX_TEXT:
+            self.misses["facts_full"] += 1
+            return False
+        self._text += text
+        fact.number = len(self._facts)
+        self._facts.append(fact)
         if fact.rank is Rank.CARRIED:
-            number = self._numbers.setdefault((fact.source, fact.claim), number)
-        if number == len(self._facts):
-            self._facts.append(fact)
-        fact.number = number
+            self._numbers[fact.source, claim] = fact.number
+        return True
 
     def _begin(self, key: _Tuple, number: int, time_ns: int, changed: bool) -> int:
         """The row that this packet's record is in from here on; -1 if there is no room for another."""

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.attribution.carried.blocks import Connection, Process, Section, read_process_block, read_section
+from agent.attribution.carried.blocks import (
+    MAX_ARGUMENTS,
+    Connection,
+    Process,
+    Section,
+    read_process_block,
+    read_section,
+)
 from agent.capture.processes import ProcessInformation, process_block
 from tests.attribution.carried.crafted import (
     APPLE,
@@ -102,15 +109,19 @@ def test_hones_process_event_puts_long_values_together(order: str) -> None:
         path="/usr/bin/bash",
         command_line="bash --login",
         user="jdoe",
-        started=1_767_603_600_000_000_000,
     )
 
 
-@pytest.mark.parametrize(("state", "ended", "starts"), [(0, False, True), (1, False, False), (0xFFFFFFFF, True, False)])
-def test_hones_states(state: int, ended: bool, starts: bool) -> None:
+@pytest.mark.parametrize(("state", "ended"), [(0, False), (1, False), (0xFFFFFFFF, True)])
+def test_hones_states(state: int, ended: bool) -> None:
     said = read_process_block(HONE_PROCESS, hone_body(1, 5, (2, struct.pack("<I", state))), big_endian=False)
-    assert isinstance(said, Process)
-    assert (said.ended, said.started is not None) == (ended, starts)
+    assert said == Process(pid=1, ended=ended)
+
+
+def test_long_texts_are_cut_or_none() -> None:
+    body = custom(entry(5, (3, b"/" * 40_000), (4, b"x" * 40_000)))
+    said = read_process_block(CUSTOM, body, big_endian=False)
+    assert said == Process(pid=5, command_line="x" * MAX_ARGUMENTS), "a path is never cut: it would be another"
 
 
 @ORDERS

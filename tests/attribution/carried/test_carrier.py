@@ -209,6 +209,20 @@ def test_apples_numbers_are_places_in_the_section() -> None:
         assert capture.packet(options) is None
 
 
+def test_apples_kernel_owns_what_it_opens_for_a_process_only_if_that_is_unknown() -> None:
+    capture = Capture()
+    capture.apple(0, b"kernel_task")
+    capture.apple(1505, b"network_test")
+    capture.apple(0, b"")
+    for options, expected in (
+        (word(0x8001, 0) + word(0x8003, 1), Claim(pid=1505, image="network_test")),
+        (word(0x8001, 0), Claim(pid=0, image="kernel_task")),
+        (word(0x8001, 2), None),
+    ):
+        fact = capture.packet(options)
+        assert (None if fact is None else fact.claim) == expected
+
+
 def test_apples_process_that_is_named_later_is_not_guessed() -> None:
     capture = Capture()
     assert capture.packet(word(0x8001, 0)) is None

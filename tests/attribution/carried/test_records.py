@@ -123,3 +123,13 @@ def test_records_are_bounded_and_what_is_left_out_counted(monkeypatch: pytest.Mo
         seen(records, owner, port, port=port)
     assert len(records) == 2
     assert records.misses == {"records_full": 1}
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MAX_FACTS", 2), ("MAX_TEXT", 13)])
+def test_facts_are_bounded(monkeypatch: pytest.MonkeyPatch, limit: str, value: int) -> None:
+    monkeypatch.setattr(module, limit, value)
+    records = CarriedRecords(LINUX)
+    for pid in (5, 6, 7, 5):
+        seen(records, fact(pid, "/bin/a"), pid, port=pid)
+    assert [record.subject.pid for record in records.records()] == [5, 6]
+    assert records.misses == {"facts_full": 1}
