@@ -36,6 +36,9 @@ class Scripted:
             raise TimeoutError(errno.EAGAIN, "nothing to read")
         return self._waiting.pop(0)[:size]
 
+    def close(self) -> None:
+        """As the real one's."""
+
 
 @contextmanager
 def diag(answer: Callable[[bytes], list[bytes]]) -> Iterator[SockDiag]:
@@ -105,14 +108,14 @@ def test_answers_to_older_questions_are_passed_over() -> None:
         pytest.param([b""], id="empty"),
         pytest.param([b"\0" * 40], id="zeros"),
         pytest.param([b"\xff" * 15], id="short"),
+        pytest.param([struct.pack("=IHHII", 4, 3, 0, 1, 0)], id="a-size-too-small"),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_no_socket_or_an_error(answer: list[bytes]) -> None:
+def test_without_an_answer_that_makes_sense_there_is_an_error(answer: list[bytes]) -> None:
     with diag(lambda question: list(answer)) as kernel:
-        try:
-            assert kernel.connection(4, LOOPBACK, 1, LOOPBACK, 1) is None
-        except DiagError as error:
-            assert error.errno == errno.EAGAIN
+        with pytest.raises(DiagError) as caught:
+            kernel.connection(4, LOOPBACK, 1, LOOPBACK, 1)
+        assert caught.value.errno == errno.EAGAIN
 
 
 def test_a_refused_question_is_a_counted_miss() -> None:
