@@ -198,6 +198,8 @@ class Report:
     checks: list[Check] = field(default_factory=list)
     stages: dict[str, Any] | None = None
     """Where the time goes, as breakdown.py gives it."""
+    owners: dict[str, Any] | None = None
+    """What finding a socket's owner costs, as owners.py gives it."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -207,6 +209,7 @@ class Report:
             "rounds": self.rounds,
             "tables": [table.as_json() for table in self.tables],
             "stages": self.stages,
+            "owners": self.owners,
             "goals": [check.as_json() for check in self.checks],
         }
 
@@ -218,6 +221,10 @@ class Report:
             from benchmark.breakdown import text
 
             parts += ["", *text(self.stages)]
+        if self.owners is not None:
+            from benchmark import attribution
+
+            parts += ["", *attribution.text(self.owners)]
         if self.checks:
             heads = ("goals", "measured", "goal", "reached")
             parts += ["", *columns([heads, *(check.row() for check in self.checks)])]

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def bench(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts/bench"), f"--root={root}", f"--python={sys.executable}"]
-    small = ["--packets=600", "--flows=20", "--records=10", "--rounds=1"]
+    small = ["--packets=600", "--flows=20", "--records=10", "--timeline=300", "--sockets=60", "--rounds=1"]
     return subprocess.run([*command, *small, *options], capture_output=True, text=True)
 
 
@@ -35,6 +35,9 @@ def test_everything_is_measured_and_held_against_its_goal(tmp_path: Path) -> Non
         "beside tcpdump: replay, summary": (1.0, False),
         "beside tcpdump: replay, summary and --decisions": (0.5, False),
         "replay of 100 packets": (0.3, True),
+        "owners: 1 M records loaded": (10.0, True),
+        "owners: resolve, recorded": (1.0, True),
+        "owners: live lookup, p99": (1000.0, True),
         "beside argus: replay, summary": (10.0, False),
         "beside nfstream: replay, summary": (50.0, False),
         "a large capture: replay, summary": (1.3, False),
@@ -48,6 +51,7 @@ def test_everything_is_measured_and_held_against_its_goal(tmp_path: Path) -> Non
     assert [line["packets"] for line in large] == [6000] * 3
     assert all(line["peak_bytes"] > 0 for line in large)
     assert found["stages"]["lines"][0]["name"] == "start-up"
+    assert found["owners"]["timeline"]["records"] == 300
 
 
 @pytest.mark.slow
@@ -75,3 +79,13 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path, options: list[str], 
     assert done.returncode in (1, 2)
     assert text in done.stderr.splitlines()[-1]
     assert not (tmp_path / "folder").exists()
+
+
+def test_owners_of_sockets_are_measured_without_captures(tmp_path: Path) -> None:
+    """Recorded and, on Linux, live: every lookup has found its owner, or it would have failed."""
+    done = bench(tmp_path, "--only=owners")
+    assert done.returncode == 0, done.stderr
+    assert "recorded: 300 records" in done.stdout
+    if sys.platform == "linux":
+        assert "live: 60 sockets in 6 processes" in done.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -64,6 +64,10 @@ class SockDiag:
     def close(self) -> None:
         self._socket.close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_socket"):  # the kernel may have refused it
+            self._socket.close()
+
     def knows(self, protocol: int) -> bool:
         """True if the kernel answers for this protocol (tcp_diag and udp_diag are modules of their own)."""
         try:
@@ -108,25 +112,26 @@ class SockDiag:
         found: list[Socket] = []
         try:
             self._socket.send(question)
-            while self._take(self._socket.recv(1 << 16), found) and dump:
+            while self._take(self._socket.recv(1 << 16), found) and (dump or not found):
                 pass
         except OSError as error:  # the second is over, or netlink is forbidden
             raise DiagError(error.errno or EIO) from None
         return found
 
     def _take(self, answer: bytes, found: list[Socket]) -> bool:
-        """Adds the sockets of one datagram; False at the end of a dump. What an older question left is passed over."""
+        """Adds the sockets of one datagram; False at the end of the answer. Older answers are passed over."""
         offset, stop = 0, len(answer)
         while offset + 16 <= stop:
             size, kind, _, sequence, _ = _HEADER.unpack_from(answer, offset)
             if size < 16:
                 break
             if sequence == self._sequence:
-                if kind == _DONE:
+                if kind in (_DONE, _ERROR):  # a dump that fails ends with its errno
+                    code = struct.unpack_from("=i", answer, offset + 16)[0] if offset + 20 <= stop else 0
+                    if code < 0:
+                        raise DiagError(-code)
                     return False
-                if kind == _ERROR:
-                    raise DiagError(-struct.unpack_from("=i", answer, offset + 16)[0])
-                if kind == _SOCK_DIAG_BY_FAMILY and size >= 88:
+                if kind == _SOCK_DIAG_BY_FAMILY and size >= 88 and offset + 88 <= stop:
                     found.append(_socket(answer, offset + 16, min(offset + size, stop)))
             offset += size + 3 & ~3
         return True

@@ -28,8 +28,8 @@ from agent.model.address import parse_address
 
 _SOONEST_NS = 250_000_000
 _OLDEST_NS = 2_000_000_000
-_SHARE = 3
-"""After a list that took t, none for this many t."""
+_SHARE = 4
+"""A list that takes t is begun no sooner than this many t after the one before."""
 
 _KEPT = 4096
 _LISTEN = 10
@@ -72,10 +72,11 @@ class Polling:
     ) -> Found | str:
         """Who holds the socket according to a list that is at most two seconds old, or why nobody is known to."""
         tuple_ = (version, local, local_port, remote, remote_port)
-        if self._age() > _OLDEST_NS and not self._read():
+        pause = _SHARE * self._took
+        if self._age() > max(_OLDEST_NS, pause) and not self._read():
             return "access_denied"
         rows = self._matching(protocol, *tuple_, outbound=outbound)
-        if not rows and self._age() >= max(_SOONEST_NS, _SHARE * self._took):
+        if not rows and self._age() >= max(_SOONEST_NS, pause):
             if not self._read():
                 return "access_denied"
             rows = self._matching(protocol, *tuple_, outbound=outbound)
@@ -89,7 +90,7 @@ class Polling:
     # Parts ------------------------------------------------------------------------------------------------------
 
     def _age(self) -> int:
-        return _OLDEST_NS + 1 if self._began is None else self._clock() - self._began
+        return 1 << 62 if self._began is None else self._clock() - self._began
 
     def _read(self) -> bool:
         """A new list; False if the system refuses it."""

@@ -22,6 +22,9 @@ from typing import Any, NamedTuple
 
 import psutil
 
+LISTENS = "00010000"
+"""As /proc/net/unix flags it."""
+
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
@@ -60,7 +63,11 @@ class Peer:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
-        self.process.wait(30)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:  # it waits for what a failed test did not do
+            self.process.kill()
+            self.process.wait()
         self.process.stdout.close()
 
     def ask(self, do: str, **arguments: Any) -> Any:
@@ -89,7 +96,8 @@ class Peer:
         """Until somebody listens at a Unix socket."""
 
         def listens() -> bool:
-            return any(line.endswith(path) for line in Path("/proc/net/unix").read_text().splitlines())
+            rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+            return any(row[-1] == path and row[3] == LISTENS for row in rows)
 
         self.wait_until(listens)
 
