@@ -1,8 +1,8 @@
 """Owners where the kernel cannot be asked for one socket: psutil's list of all of them, read again on a miss.
 
-Knows psutil's connections and processes. Must not know Linux's ways, or what a miss means to anybody.
+Knows psutil's connections. Must not know Linux's ways, or what a miss means to anybody.
 
-    polling = Polling(clock=time.monotonic_ns)
+    polling = Polling(clock=time.monotonic_ns, processes=Described().of)
     polling.find(TCP, 4, local, 50123, remote, 443, outbound=True)      # -> Found or the reason of a miss
 
 A list takes tenths of a second where there are ten thousand sockets, so a miss reads a new one only if the last is
@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from agent.attribution.live.cgroups import UNKNOWN, Membership
-from agent.attribution.live.found import Found, Process, nanoseconds
+from agent.attribution.live.described import created_at
+from agent.attribution.live.found import Found, Process
 from agent.attribution.live.sockets import TCP, UDP, Socket, admits, most_specific, same_tuple, takes
 from agent.model.address import parse_address
 
@@ -31,7 +31,6 @@ _OLDEST_NS = 2_000_000_000
 _SHARE = 4
 """A list that takes t is begun no sooner than this many t after the one before."""
 
-_KEPT = 4096
 _LISTEN = 10
 _STATES = {"LISTEN": _LISTEN, "ESTABLISHED": 1, "SYN_SENT": 2, "SYN_RECV": 3}
 _INITIATED = {2: True, 3: False}
@@ -51,21 +50,20 @@ class Polling:
         self,
         *,
         clock: Callable[[], int],
-        services: Callable[[int, int], tuple[str, ...] | None] | None = None,
+        processes: Callable[[int, int], Process | None],
         dual: bool = True,
         connections: Callable[[str], Iterable[Any]] | None = None,
     ) -> None:
-        """`clock`: nanoseconds; `services` of (pid, created), None where nothing knows them; `dual`: a socket at [::]
+        """`clock`: nanoseconds; `processes`: the one of (pid, created), None if it has gone; `dual`: a socket at [::]
         takes IPv4, too (Windows lists it twice then); `connections`: psutil.net_connections, or what stands for it."""
         self._clock = clock
-        self._services = services
+        self._process = processes
         self._dual = dual
         self._connections = connections or psutil.net_connections
         self._rows: dict[tuple[int, int], list[_Row]] = {}
         """By protocol and local port."""
         self._began: int | None = None
         self._took = 0
-        self._processes: dict[tuple[int, int], Process] = {}
 
     def find(
         self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int, *, outbound: bool
@@ -148,60 +146,9 @@ class Polling:
         processes: dict[int, Process] = {}
         for row in rows:
             process = None if row.created is None else self._process(row.pid, row.created)
-            if process is None:
+            if process is None or created_at(row.pid) != row.created:
                 return "process_gone"
             processes[row.pid] = process
         first = rows[0].socket
         listening = first.state == _LISTEN
         return Found(list(processes.values()), first.connected, listening, _INITIATED.get(first.state))
-
-    def _process(self, pid: int, created: int) -> Process | None:
-        """The process, if the pid is still that one's."""
-        kept = self._processes.get((pid, created))
-        if kept is None:
-            kept = describe(pid, None if self._services is None else self._services(pid, created))
-            if kept is None:
-                return None
-            if len(self._processes) >= _KEPT:
-                self._processes.clear()
-            self._processes[pid, created] = kept
-        return kept if created_at(pid) == created == kept.created else None
-
-
-def created_at(pid: int) -> int | None:
-    """When the process of this pid was created; None if there is none, or it may not be known."""
-    try:
-        return nanoseconds(psutil.Process(pid).create_time())
-    except (psutil.Error, OSError):
-        return None
-
-
-class _Unguessed(psutil.Process):  # type: ignore[misc] # psutil has no types
-    """Without a command line: psutil guesses the program from it where the system does not tell."""
-
-    def cmdline(self) -> list[str]:
-        return []
-
-
-def describe(pid: int, services: tuple[str, ...] | None) -> Process | None:
-    """What psutil tells of a process on any system; None if it has gone."""
-    try:
-        process = psutil.Process(pid)
-        with process.oneshot():
-            facts = process.as_dict(["ppid", "name", "username", "cmdline", "create_time"])
-            image = _Unguessed(pid).as_dict(["exe"])["exe"] or None
-    except (psutil.Error, OSError):
-        return None
-    command_line = facts["cmdline"]
-    return Process(
-        pid=pid,
-        created=nanoseconds(facts["create_time"]),
-        parent=facts["ppid"],
-        name=facts["name"],
-        image=image,
-        comparable=True,
-        command_line=None if command_line is None else tuple(command_line),
-        user=facts["username"],
-        uid=None,
-        membership=UNKNOWN if services is None else Membership(services, None),
-    )

@@ -49,7 +49,7 @@ class _Kept(NamedTuple):
 
 
 class Processes:
-    """Mutable: a cache. Linux; windows.py and polling.py are for other systems."""
+    """Mutable: a cache. Linux; described.py is for other systems."""
 
     def __init__(self, *, proc: str = "/proc") -> None:
         self._proc = proc
@@ -67,6 +67,15 @@ class Processes:
             process = self._facts(pid, folder)
             # Still alive and still holding it: then pid and facts were of one process all the time.
             return process if _link(f"fd/{number}", folder) == f"socket:[{inode}]" else None
+
+    def of(self, pid: int, created: int) -> Process | None:
+        """The process of that pid and creation; None if it has gone, or may not be looked into."""
+        with self._folder(pid) as folder:
+            try:
+                process = None if folder is None else self._facts(pid, folder)
+            except OSError:
+                return None
+            return process if process is not None and process.created == created else None
 
     @contextmanager
     def _folder(self, pid: int) -> Iterator[int | None]:

@@ -162,12 +162,17 @@ class LiveSource:
                 return finder
         from agent.attribution.live.polling import Polling
 
-        windows = self._family is Family.WINDOWS
-        if not windows:
-            return Polling(clock=clock)
+        if sys.platform == "linux":
+            from agent.attribution.live.processes import Processes
+
+            return Polling(clock=clock, processes=Processes().of)
+        from agent.attribution.live.described import Described
         from agent.attribution.live.windows import HostedServices
 
-        return Polling(clock=clock, services=HostedServices(clock=time.time_ns).of, dual=False)
+        if self._family is Family.WINDOWS:
+            hosted = HostedServices(clock=time.time_ns)
+            return Polling(clock=clock, processes=Described(services=hosted.of).of, dual=False)
+        return Polling(clock=clock, processes=Described().of)
 
     def _owner(self, found: Found) -> Owner:
         confidence = Confidence.HIGH if found.exact and self._asks else Confidence.MEDIUM

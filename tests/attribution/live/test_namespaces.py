@@ -39,6 +39,8 @@ def unshare(*options: str) -> list[str]:
 
 
 def run(prefix: list[str], script: str, *arguments: str, root: Path) -> Any:
+    if shutil.which("ip") is None:
+        pytest.skip("ip (iproute2) absent")
     command = [*prefix, sys.executable, str(HERE / script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(root)})
     assert done.returncode == 0, done.stderr
@@ -55,7 +57,7 @@ def subject_of(source: LiveSource, opened: Opened) -> Subject | None:
 @pytest.mark.slow
 def test_a_reused_pid_is_never_taken_for_the_one_before(root: Path) -> None:
     """10,000 processes with one and the same pid, each with a short-lived socket: right or nobody's, never wrong."""
-    prefix = unshare("--pid", "--fork", "--mount-proc")
+    prefix = unshare("--pid", "--fork", "--mount-proc", "--net")
     if not Path("/proc/sys/kernel/ns_last_pid").exists():
         pytest.skip("this kernel has no ns_last_pid, by which pids are chosen")
     seen = run(prefix, "reuse.py", "10000", str(REUSED_PID), root=root)

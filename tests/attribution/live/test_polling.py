@@ -10,8 +10,9 @@ from typing import Any
 import psutil
 import pytest
 
+from agent.attribution.live.described import Described, created_at, describe
 from agent.attribution.live.found import Found
-from agent.attribution.live.polling import Polling, created_at, describe
+from agent.attribution.live.polling import Polling
 from agent.attribution.live.sockets import TCP, UDP
 from agent.attribution.live.source import LiveSource
 from agent.model.address import parse_address
@@ -67,7 +68,7 @@ def test_sockets_and_listeners_are_found(peer: Peer) -> None:
     client = peer.open("tcp", connect=listener.local)
     bound = peer.open("udp", bind=["0.0.0.0", 0])
     dual = peer.open("udp", family=6, bind=["::", 0])
-    polling = Polling(clock=Clock())
+    polling = Polling(processes=Described().of, clock=Clock())
     exact = ask(polling, TCP, client)
     assert pid_of(exact) == peer.pid
     assert isinstance(exact, Found)
@@ -78,7 +79,9 @@ def test_sockets_and_listeners_are_found(peer: Peer) -> None:
     assert listening.listening
     assert pid_of(ask(polling, UDP, bound)) == peer.pid
     assert pid_of(ask(polling, UDP, dual)) == peer.pid
-    assert ask(Polling(clock=Clock(), dual=False), UDP, dual) == "no_socket", "Windows lists it under IPv4, too"
+    assert ask(Polling(processes=Described().of, clock=Clock(), dual=False), UDP, dual) == "no_socket", (
+        "Windows lists it under IPv4, too"
+    )
     outbound = polling.find(TCP, 4, LOOPBACK, listener.local[1], ELSEWHERE, 9, outbound=True)
     assert outbound == "no_socket", "a listener's port is no outbound flow's"
 
@@ -86,7 +89,7 @@ def test_sockets_and_listeners_are_found(peer: Peer) -> None:
 def test_a_miss_reads_a_new_list_if_the_last_is_old_enough(peer: Peer) -> None:
     """No more than one in a quarter of a second, however many questions."""
     clock, lists = Clock(), Lists()
-    polling = Polling(clock=clock, connections=lists)
+    polling = Polling(processes=Described().of, clock=clock, connections=lists)
     first = peer.open("udp", bind=["127.0.0.1", 0])
     assert pid_of(ask(polling, UDP, first)) == peer.pid
     second = peer.open("udp", bind=["127.0.0.1", 0])
@@ -113,7 +116,7 @@ def test_lists_take_no_more_than_a_fourth_of_the_time(peer: Peer) -> None:
         clock.now += SECOND // 3
         return []
 
-    polling = Polling(clock=clock, connections=connections)
+    polling = Polling(processes=Described().of, clock=clock, connections=connections)
     opened = peer.open("udp", bind=["127.0.0.1", 0])
     for _ in range(40):
         assert ask(polling, UDP, opened) == "no_socket"
@@ -125,7 +128,7 @@ def test_lists_take_no_more_than_a_fourth_of_the_time(peer: Peer) -> None:
 def test_a_process_that_ended_since_the_list_is_nobody() -> None:
     with Peer() as peer:
         opened = peer.open("udp", bind=["127.0.0.1", 0])
-        polling = Polling(clock=Clock())
+        polling = Polling(processes=Described().of, clock=Clock())
         assert pid_of(ask(polling, UDP, opened)) == peer.pid
     assert ask(polling, UDP, opened) == "process_gone"
 
@@ -140,7 +143,7 @@ def test_a_pid_that_was_given_away_while_listing_is_not_believed(peer: Peer) -> 
         rows = [row for row in psutil.net_connections(kind) if row.laddr and row.laddr[1] == opened.local[1]]
         return [row._replace(pid=late[0].pid) for row in rows]
 
-    polling = Polling(clock=Clock(), connections=connections)
+    polling = Polling(processes=Described().of, clock=Clock(), connections=connections)
     assert ask(polling, UDP, opened) == "process_gone"
     for one in late:
         with one:
@@ -152,7 +155,9 @@ def test_a_refused_list_is_counted_and_not_raised(peer: Peer) -> None:
         raise psutil.AccessDenied
 
     opened = peer.open("udp", bind=["127.0.0.1", 0])
-    assert ask(Polling(clock=Clock(), connections=connections), UDP, opened) == "access_denied"
+    assert (
+        ask(Polling(processes=Described().of, clock=Clock(), connections=connections), UDP, opened) == "access_denied"
+    )
 
 
 @pytest.mark.parametrize(("status", "reason"), [("ESTABLISHED", "access_denied"), ("TIME_WAIT", "socket_closed")])
@@ -166,7 +171,7 @@ def test_a_row_without_a_pid_says_why(status: str, reason: str) -> None:
     row = real[0]._replace(
         family=socket.AF_INET, type=socket.SOCK_STREAM, laddr=here, raddr=there, status=status, pid=None
     )
-    polling = Polling(clock=Clock(), connections=lambda kind: [row])
+    polling = Polling(processes=Described().of, clock=Clock(), connections=lambda kind: [row])
     assert polling.find(TCP, 4, LOOPBACK, 50000, LOOPBACK, 443, outbound=True) == reason
 
 
@@ -178,21 +183,24 @@ def test_services_are_what_the_system_says_of_the_process(peer: Peer) -> None:
         asked.append((pid, created))
         return ("termservice",)
 
-    answer = ask(Polling(clock=Clock(), services=services), UDP, opened)
-    assert isinstance(answer, Found)
-    assert answer.processes[0].membership.services == ("termservice",)
-    assert asked == [(peer.pid, peer.created)]
+    polling = Polling(clock=Clock(), processes=Described(services=services).of)
+    for _ in range(2):
+        answer = ask(polling, UDP, opened)
+        assert isinstance(answer, Found)
+        assert answer.processes[0].membership.services == ("termservice",)
+    assert asked == [(peer.pid, peer.created)] * 2, "a host starts services later, too"
 
 
 def test_a_process_is_described_without_guessing(peer: Peer) -> None:
-    process = describe(peer.pid, None)
+    process = describe(peer.pid)
     assert process is not None
     assert (process.pid, process.created) == (peer.pid, peer.created)
     assert process.image == psutil.Process(peer.pid).exe()
     assert process.command_line is not None
     assert process.command_line[-1].endswith("peers.py")
-    assert describe(1 << 30, None) is None
+    assert describe(1 << 30) is None
     assert created_at(1 << 30) is None
+    assert Described().of(peer.pid, peer.created + 1) is None
 
 
 def test_a_source_may_be_told_to_poll(peer: Peer) -> None:
