@@ -11,10 +11,9 @@ local end is told by the host's own addresses where a row does not say. Must not
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from agent.attribution.evidence import NOBODY, Claim, Context, HostedServices, Observation, ProcessStart, Rank, Side
-from agent.attribution.processes import Processes, hosted_services
+from agent.attribution.processes import Processes, hosted_services, subject_of
 from agent.attribution.recorded import Host, Recorded
 from agent.attribution.subjects import SubjectMaker, packages_folder
 from agent.attribution.timeline import Timeline
@@ -185,16 +184,9 @@ class _Subjects:
         return known
 
     def _make(self, row: Observation, claim: Claim) -> Subject:
-        services, sure = claim.services, True
-        if services is None:
-            services = hosted_services(claim)
-        if services is None:
+        confidence = self._collector.confidence
+        services = hosted_services(claim)
+        if services is None and claim.services is None:
             services, sure = self._processes.services_of(row.host, claim)
-        package = ... if claim.package_family_name is None else claim.package_family_name
-        made = self._maker.subject(
-            claim.image, None if services is None else list(services), package, claim.pid, claim.user
-        )
-        confidence = made.confidence if sure else min(made.confidence, Confidence.MEDIUM)
-        if claim.created is None and claim.container is None and sure:
-            return made
-        return replace(made, process_created=claim.created, container=claim.container, confidence=confidence)
+            confidence = confidence if sure else min(confidence, Confidence.MEDIUM)
+        return subject_of(self._maker, claim, services, confidence)

@@ -12,12 +12,16 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.attribution.agreement import CREATION_SLACK, same_image
 from agent.attribution.evidence import Claim, HostedServices, ProcessStart
 from agent.attribution.recorded import same_host
+from agent.attribution.subjects import SubjectMaker
 from agent.model.image import image_name
+from agent.model.subject import Subject
+from agent.model.vocabulary import Confidence
 
 if TYPE_CHECKING:
     from agent.attribution.collector import Collector
@@ -32,6 +36,22 @@ def hosted_services(claim: Claim) -> tuple[str, ...] | None:
         return None
     found = _SERVICE.search(claim.command_line)
     return (found[1] or found[2],) if found else None
+
+
+def subject_of(maker: SubjectMaker, claim: Claim, services: tuple[str, ...] | None, confidence: Confidence) -> Subject:
+    """The subject that a claim describes; `services` where the claim itself does not say."""
+    known = claim.services if claim.services is not None else services
+    package = ... if claim.package_family_name is None else claim.package_family_name
+    made = maker.subject(
+        claim.image,
+        None if known is None else list(known),
+        package,
+        claim.pid,
+        claim.user,
+        claim.created,
+        claim.container,
+    )
+    return made if made.confidence is confidence else replace(made, confidence=confidence)
 
 
 class Processes:

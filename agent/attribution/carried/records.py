@@ -16,11 +16,11 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
 
 from agent.attribution.carried.facts import ETL2PCAPNG, OPTION_8, PIB, Fact
 from agent.attribution.evidence import Claim, Rank
+from agent.attribution.processes import hosted_services, subject_of
 from agent.attribution.subjects import PACKAGES_ROOT, SubjectMaker
 from agent.attribution.timeline import Timeline
 from agent.attribution.values import SocketRecord
@@ -227,16 +227,12 @@ class CarriedRecords:
         }
 
     def _subjects(self, makers: Mapping[tuple[str, Rank], SubjectMaker]) -> list[Subject]:
-        """Of each fact; what a subject maker does not know of is set behind it."""
+        """Of each fact."""
         found: dict[Subject, Subject] = {}
         subjects = []
         for fact in self._facts:
-            claim = fact.claim
-            services = None if claim.services is None else list(claim.services)
-            subject = makers[fact.source, fact.rank].subject(claim.image, services, ..., claim.pid, claim.user)
-            subject = replace(
-                subject, process_created=claim.created, container=claim.container, confidence=fact.confidence
-            )
+            maker = makers[fact.source, fact.rank]
+            subject = subject_of(maker, fact.claim, hosted_services(fact.claim), fact.confidence)
             subjects.append(found.setdefault(subject, subject))
         return subjects
 
