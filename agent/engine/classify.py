@@ -1,6 +1,6 @@
 """The verdict of one flow: semantics.md section 5 step 9, written once and slowly; the engine caches its answers.
 
-    >>> classify(policy, table, facts, subject, complete=True).reason        # doctest: +SKIP
+    >>> classify(policy, tables, facts, subject, complete=True).reason        # doctest: +SKIP
     <Reason.NO_MATCHING_EXCLUSION: 13>
 
 Knows the order of the permits. Never: how a filter is matched (policy.match), packets, counters.
@@ -8,20 +8,23 @@ Knows the order of the permits. Never: how a filter is matched (policy.match), p
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
-from agent.model.address import Address
 from agent.model.protocols import TCP, UDP
 from agent.model.subject import Subject
 from agent.model.vocabulary import Confidence, Direction, Reason, Verdict
 from agent.policy.effective import EffectivePolicy, EssentialService, FlowFacts
 from agent.policy.explain import NearMiss
-from agent.policy.match import Facts, effective_subject, matches
+from agent.policy.match import effective_subject
 from agent.policy.table import PolicyTable
 
 DNS_PORT = 53
 DESTINATION_ONLY = "destination_only"
+ANYWHERE: Final = 0
+"""The number of an interval that every table has."""
+_CONFIDENCE: Final[Mapping[object, Confidence]] = {one.name.lower(): one for one in Confidence}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,26 +55,39 @@ def essential(name: str) -> Classification:
     return Classification(verdict=Verdict.ALLOW, reason=Reason.ESSENTIAL, service=name)
 
 
+class Tables(NamedTuple):
+    """The filters of one policy as masks."""
+
+    filters: PolicyTable
+    agents: PolicyTable
+    """Those of the Defender agent, whose filters ask for images and services only."""
+
+
+def tables_of(policy: EffectivePolicy) -> Tables:
+    return Tables(PolicyTable(policy.filters), PolicyTable(policy.cloud.agents))
+
+
 def classify(
     policy: EffectivePolicy,
-    table: PolicyTable,
+    tables: Tables,
     facts: FlowFacts,
     subject: Subject,
     *,
     complete: bool,
     loopback: bool = False,
+    explained: bool = True,
 ) -> Classification:
     """What becomes of a flow under `policy`. `complete`: a source that knows every process is loaded.
 
-    `table` must be that of `policy.filters`. First that applies: loopback, mode none, cloud channel, essential
-    service, the filters, the default.
+    `tables` must be those of `policy`; not `explained`: near misses are left out. First that applies: loopback, mode
+    none, cloud channel, essential service, the filters, the default.
     """
     if loopback and policy.settings["loopback"]:
         return ALLOWED_LOOPBACK
     if not policy.isolated:
         return ALLOWED_NOT_ISOLATED
     known = believed(policy, subject)
-    channel = _cloud_channel(policy, facts, known, complete)
+    channel = _cloud_channel(policy, tables.agents, facts, known, complete)
     if channel is not None and channel.verdict is Verdict.ALLOW:
         return channel
     service = essential_service(policy, facts)
@@ -81,14 +97,14 @@ def classify(
     if not policy.filters:
         return Classification(verdict=Verdict.DENY, reason=policy.deny_reason, agent_denied=agent_denied)
     direction = facts.direction if facts.direction_trusted else None
+    table = tables.filters
     interval = table.interval(facts.remote.version, facts.remote.value)
     mask = table.matching(direction, interval, known)
     if mask:
-        indexes = tuple(index for index in range(mask.bit_length()) if mask >> index & 1)
         return Classification(
-            verdict=Verdict.ALLOW, reason=policy.allow_reason, rules=table.names(mask), filters=indexes
+            verdict=Verdict.ALLOW, reason=policy.allow_reason, rules=table.names(mask), filters=table.indexes(mask)
         )
-    near, count = table.near_misses(direction, interval, known)
+    near, count = table.near_misses(direction, interval, known) if explained else ((), 0)
     return Classification(
         verdict=Verdict.DENY,
         reason=policy.deny_reason,
@@ -99,7 +115,7 @@ def classify(
 
 
 def _cloud_channel(
-    policy: EffectivePolicy, facts: FlowFacts, subject: Subject, complete: bool
+    policy: EffectivePolicy, agents: PolicyTable, facts: FlowFacts, subject: Subject, complete: bool
 ) -> Classification | None:
     """Allowed: the channel. Denied: an agent or unknown process that may not use it. None: not its matter."""
     if facts.protocol != TCP or facts.direction is not Direction.OUTBOUND or not facts.direction_trusted:
@@ -108,7 +124,7 @@ def _cloud_channel(
         return None
     destination = _cloud_destination(policy, facts)
     if process_known(subject):
-        if not is_agent(policy, subject):
+        if not is_agent(agents, subject):
             return None
         if destination:
             return Classification(verdict=Verdict.ALLOW, reason=Reason.CLOUD_CHANNEL)
@@ -126,23 +142,22 @@ def process_known(subject: Subject) -> bool:
     return subject.canonical_image is not None or subject.services is not None
 
 
-def is_agent(policy: EffectivePolicy, subject: Subject) -> bool:
-    """True for the Defender agent: its reserved filters ask for images and services only."""
-    anywhere = Facts(None, Address(4, 0), subject)
-    return any(matches(agent, anywhere) for agent in policy.cloud.agents)
+def is_agent(agents: PolicyTable, subject: Subject) -> bool:
+    """True for the Defender agent, whichever way and wherever it speaks."""
+    return agents.matching(None, ANYWHERE, subject) != 0
 
 
-def subject_key(policy: EffectivePolicy, table: PolicyTable, subject: Subject) -> Hashable:
+def subject_key(policy: EffectivePolicy, tables: Tables, subject: Subject) -> Hashable:
     """All that `classify` can see of a subject: subjects with equal keys get equal classifications."""
     known = believed(policy, subject)
-    masks = table.masks(None, 0, known)
+    masks = tables.filters.masks(None, ANYWHERE, known)
     unknown = (known.canonical_image is None, known.services is None, known.package_known)
-    return (*masks[2:], unknown, process_known(known) and is_agent(policy, known))
+    return (*masks[2:], unknown, process_known(known) and is_agent(tables.agents, known))
 
 
 def believed(policy: EffectivePolicy, subject: Subject) -> Subject:
     """The subject, or an unknown one where its source is not certain enough."""
-    return effective_subject(subject, Confidence[str(policy.settings["attribution.minimum_confidence"]).upper()])
+    return effective_subject(subject, _CONFIDENCE[policy.settings["attribution.minimum_confidence"]])
 
 
 def _cloud_destination(policy: EffectivePolicy, facts: FlowFacts) -> bool:

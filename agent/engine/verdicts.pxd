@@ -8,11 +8,11 @@ cdef int AGENT_DENIED, MAX_CACHED, DNS_PORT
 
 @cython.final
 cdef class Verdicts:
-    cdef public object policy, table, edges
+    cdef public object policy, tables, table, edges
     cdef public set resolvers
     cdef public list classes, subjects, name_sets
     cdef public unsigned long long[::1] outcomes
-    cdef public bint complete
+    cdef public bint complete, explained
     cdef bint filtering
     cdef dict numbers, program_facts, program_numbers, place_numbers, edge_numbers, services
     cdef readonly Pairs cache

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Hashable
 
 from agent.datapath.layout import AGENT_DENIED
-from agent.engine.classify import DNS_PORT, Classification, classify, subject_key
+from agent.engine.classify import DNS_PORT, Classification, classify, subject_key, tables_of
 from agent.engine.pairs import Pairs
 from agent.model.address import Address
 from agent.model.protocols import TCP, UDP, WITH_PORTS
@@ -34,13 +34,15 @@ class Verdicts:
         name_sets: list[tuple[str, ...]],
         resolvers: set[Address],
         complete: bool,
+        explained: bool,
         seed: int,
     ) -> None:
-        """`subjects` and `name_sets` may grow, `resolvers` may change; `complete`: as for `classify`."""
+        """`subjects` and `name_sets` may grow, `resolvers` may change; `complete`, `explained`: as for `classify`."""
         self.subjects = subjects
         self.name_sets = name_sets
         self.resolvers = resolvers
         self.complete = complete
+        self.explained = explained
         self.policy: EffectivePolicy | None = None
         self.filtering = False
         self.classes: list[Classification] = []
@@ -68,7 +70,8 @@ class Verdicts:
     def install(self, policy: EffectivePolicy) -> None:
         """`policy` is in force: what was known of another is forgotten, the classifications stay."""
         self.policy = policy
-        self.table = PolicyTable(policy.filters)
+        self.tables = tables_of(policy)
+        self.table = self.tables.filters
         networks = [network for service in policy.essential for network in service.remotes or ()]
         networks += policy.cloud.networks
         self.edges = PolicyTable(
@@ -206,7 +209,12 @@ class Verdicts:
         )
         assert self.policy is not None
         known = self.subjects[subject]
-        number = self.number(classify(self.policy, self.table, facts, known, complete=self.complete, loopback=loopback))
+        number = self.number(
+            classify(
+                self.policy, self.tables, facts, known,
+                complete=self.complete, loopback=loopback, explained=self.explained,
+            )
+        )  # fmt: skip
         found = self.cache.number(first, second)
         if found < 0:
             self.cache.clear()
@@ -240,7 +248,7 @@ class Verdicts:
         program = self.program_facts.get(facts, -1)
         if program < 0:
             assert self.policy is not None
-            key = subject_key(self.policy, self.table, one)
+            key = subject_key(self.policy, self.tables, one)
             program = self.program_facts[facts] = self.program_numbers.setdefault(key, len(self.program_numbers))
         self.programs = _with(self.programs, subject, program)
         return program
