@@ -130,31 +130,25 @@ class _Groups:
     __slots__ = ("condition", "defined", "keyed", "members", "others")
 
     def __init__(self, filters: Sequence[Filter], condition: Condition) -> None:
-        value_of = _VALUES[condition]
-        masks: dict[Hashable, int] = {}
-        speakers: dict[Hashable, Filter] = {}
-        for filter in filters:
-            value = value_of(filter)
-            masks[value] = masks.get(value, 0) | 1 << filter.index
-            speakers.setdefault(value, filter)
+        indexes: dict[Hashable, list[int]] = {}
+        for index, value in enumerate(map(_VALUES[condition], filters)):
+            indexes.setdefault(value, []).append(index)
         self.condition = condition
-        self.members = [(speakers[value], mask) for value, mask in masks.items()]
-        anything = Facts(None, _ANY_ADDRESS, _NOBODY)
-        self.defined = 0
-        """The filters that define the condition."""
-        for filter, mask in self.members:
-            if condition_state(filter, condition, anything) is not ConditionState.UNDEFINED:
-                self.defined |= mask
-
+        self.members = [(filters[same[0]], _mask(same)) for same in indexes.values()]
+        undefined = 0
         self.keyed: dict[Hashable, list[tuple[Filter, int]]] = {}
         """Groups whose condition only facts with this key can meet."""
         self.others: list[tuple[Filter, int]] = []
         for filter, mask in self.members:
             key = needed_key(filter, condition)
-            if key is None:
-                self.others.append((filter, mask))
-            else:
+            if key is not None:
                 self.keyed.setdefault(key, []).append((filter, mask))
+                continue
+            self.others.append((filter, mask))
+            if condition_state(filter, condition, _nothing_known(filter)) is ConditionState.UNDEFINED:
+                undefined |= mask
+        self.defined = (1 << len(filters)) - 1 ^ undefined
+        """The filters that define the condition."""
 
     def passing(self, facts: Facts) -> int:
         """The filters that the condition lets pass. A keyed condition is defined: who lacks its key need not ask it."""
@@ -177,6 +171,12 @@ _VALUES: Final[Mapping[Condition, Callable[[Filter], Hashable]]] = {
     "service_name": attrgetter("service"),
     "package_family_name": attrgetter("package"),
 }
+
+
+def _nothing_known(filter: Filter) -> Facts:
+    """Facts of a flow of which only the remote is known, and that is one of the filter's: it is found at once."""
+    remote = Address(filter.remotes[0].version, filter.remotes[0].first) if filter.remotes else _ANY_ADDRESS
+    return Facts(None, remote, _NOBODY)
 
 
 def _learn(known: dict[_Fact, int], fact: _Fact, groups: _Groups, subject: Subject) -> int:
@@ -214,6 +214,14 @@ def _carried(changes: dict[int, int], limit: int) -> tuple[list[int], list[int]]
         mask ^= changes[edge]
         masks.append(mask)
     return edges, masks
+
+
+def _mask(indexes: Sequence[int]) -> int:
+    """The mask with these bits. Not bit by bit into an integer: 2,000 times 2,000 bits take a while."""
+    octets = bytearray(indexes[-1] // 8 + 1)
+    for index in indexes:
+        octets[index >> 3] |= 1 << (index & 7)
+    return int.from_bytes(octets, "little")
 
 
 def _bits(mask: int) -> Iterator[int]:
