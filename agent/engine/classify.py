@@ -9,7 +9,7 @@ Knows the order of the permits. Never: how a filter is matched (policy.match), p
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from agent.model.protocols import TCP, UDP
@@ -82,36 +82,45 @@ def classify(
     `tables` must be those of `policy`; not `explained`: near misses are left out. First that applies: loopback, mode
     none, cloud channel, essential service, the filters, the default.
     """
-    if loopback and policy.settings["loopback"]:
-        return ALLOWED_LOOPBACK
-    if not policy.isolated:
-        return ALLOWED_NOT_ISOLATED
-    known = believed(policy, subject)
-    channel = _cloud_channel(policy, tables.agents, facts, known, complete)
-    if channel is not None and channel.verdict is Verdict.ALLOW:
-        return channel
-    service = essential_service(policy, facts)
-    if service is not None:
-        return essential(service)
-    agent_denied = channel is not None
-    if not policy.filters:
-        return Classification(verdict=Verdict.DENY, reason=policy.deny_reason, agent_denied=agent_denied)
-    direction = facts.direction if facts.direction_trusted else None
+    permit, agent_denied = before_filters(policy, tables, facts, subject, complete=complete, loopback=loopback)
+    if permit is not None:
+        return permit
     table = tables.filters
+    direction = facts.direction if facts.direction_trusted else None
     interval = table.interval(facts.remote.version, facts.remote.value)
+    known = believed(policy, subject)
     mask = table.matching(direction, interval, known)
+    if mask or not explained:
+        return by_filters(policy, table, mask, agent_denied)
+    near, count = table.near_misses(direction, interval, known)
+    return replace(by_filters(policy, table, mask, agent_denied), near_misses=near, near_miss_count=count)
+
+
+def before_filters(
+    policy: EffectivePolicy, tables: Tables, facts: FlowFacts, subject: Subject, *, complete: bool, loopback: bool
+) -> tuple[Classification | None, bool]:
+    """What permits a flow before any filter is asked (None: nothing), and whether it is a denied agent's.
+
+    Of the subject it sees the `kind` of its key, of the remote its names and which networks of the channel and
+    the essential services hold it, never which filters do: `verdicts.py` rests on it.
+    """
+    if loopback and policy.settings["loopback"]:
+        return ALLOWED_LOOPBACK, False
+    if not policy.isolated:
+        return ALLOWED_NOT_ISOLATED, False
+    channel = _cloud_channel(policy, tables.agents, facts, believed(policy, subject), complete)
+    if channel is not None and channel.verdict is Verdict.ALLOW:
+        return channel, False
+    service = essential_service(policy, facts)
+    return None if service is None else essential(service), channel is not None
+
+
+def by_filters(policy: EffectivePolicy, table: PolicyTable, mask: int, agent_denied: bool) -> Classification:
+    """What becomes of a flow that nothing permits but the filters in `mask`. Near misses are left out."""
     if mask:
-        return Classification(
-            verdict=Verdict.ALLOW, reason=policy.allow_reason, rules=table.names(mask), filters=table.indexes(mask)
-        )
-    near, count = table.near_misses(direction, interval, known) if explained else ((), 0)
-    return Classification(
-        verdict=Verdict.DENY,
-        reason=policy.deny_reason,
-        near_misses=near,
-        near_miss_count=count,
-        agent_denied=agent_denied,
-    )
+        rules, indexes = table.names(mask), table.indexes(mask)
+        return Classification(verdict=Verdict.ALLOW, reason=policy.allow_reason, rules=rules, filters=indexes)
+    return Classification(verdict=Verdict.DENY, reason=policy.deny_reason, agent_denied=agent_denied)
 
 
 def _cloud_channel(
@@ -147,12 +156,28 @@ def is_agent(agents: PolicyTable, subject: Subject) -> bool:
     return agents.matching(None, ANYWHERE, subject) != 0
 
 
-def subject_key(policy: EffectivePolicy, tables: Tables, subject: Subject) -> Hashable:
+class SubjectKey(NamedTuple):
     """All that `classify` can see of a subject: subjects with equal keys get equal classifications."""
+
+    by_image: int
+    """The filters whose image lets it pass; likewise the next two."""
+    by_services: int
+    by_package: int
+    kind: Hashable
+    """What is unknown, and whether it is the Defender agent: `before_filters` sees no more."""
+
+    @property
+    def passing(self) -> int:
+        """The filters that let the subject pass."""
+        return self.by_image & self.by_services & self.by_package
+
+
+def subject_key(policy: EffectivePolicy, tables: Tables, subject: Subject) -> SubjectKey:
     known = believed(policy, subject)
-    masks = tables.filters.masks(None, ANYWHERE, known)
+    _, _, by_image, by_services, by_package = tables.filters.masks(None, ANYWHERE, known)
     unknown = (known.canonical_image is None, known.services is None, known.package_known)
-    return (*masks[2:], unknown, process_known(known) and is_agent(tables.agents, known))
+    agent = process_known(known) and is_agent(tables.agents, known)
+    return SubjectKey(by_image, by_services, by_package, (unknown, agent))
 
 
 def believed(policy: EffectivePolicy, subject: Subject) -> Subject:

@@ -77,6 +77,10 @@ class PolicyTable:
             by_package = _learn(self._by_package, package, self._packages, subject)
         return self._by_direction[direction], self._by_interval[interval], by_image, by_services, by_package
 
+    def of_direction(self, direction: Direction | None) -> int:
+        """The filters that let a direction pass."""
+        return self._by_direction[direction]
+
     def matching(self, direction: Direction | None, interval: int, subject: Subject) -> int:
         """The filters that match, as a mask: 0 if none."""
         by_direction, by_remote, by_image, by_service, by_package = self.masks(direction, interval, subject)
@@ -127,7 +131,7 @@ class _Groups:
     `condition_state` depends on that value and the fact alone, so one filter of each group answers for the others.
     """
 
-    __slots__ = ("condition", "defined", "keyed", "members", "others")
+    __slots__ = ("condition", "defined", "keyed", "members", "others", "undefined")
 
     def __init__(self, filters: Sequence[Filter], condition: Condition) -> None:
         indexes: dict[Hashable, list[int]] = {}
@@ -135,7 +139,8 @@ class _Groups:
             indexes.setdefault(value, []).append(index)
         self.condition = condition
         self.members = [(filters[same[0]], _mask(same)) for same in indexes.values()]
-        undefined = 0
+        self.undefined = 0
+        """The filters that do not define the condition: it lets them pass, whatever the fact."""
         self.keyed: dict[Hashable, list[tuple[Filter, int]]] = {}
         """Groups whose condition only facts with this key can meet."""
         self.others: list[tuple[Filter, int]] = []
@@ -143,24 +148,23 @@ class _Groups:
             key = needed_key(filter, condition)
             if key is not None:
                 self.keyed.setdefault(key, []).append((filter, mask))
-                continue
-            self.others.append((filter, mask))
-            if condition_state(filter, condition, _nothing_known(filter)) is ConditionState.UNDEFINED:
-                undefined |= mask
-        self.defined = (1 << len(filters)) - 1 ^ undefined
-        """The filters that define the condition."""
+            elif condition_state(filter, condition, _nothing_known(filter)) is ConditionState.UNDEFINED:
+                self.undefined |= mask
+            else:
+                self.others.append((filter, mask))
+        self.defined = (1 << len(filters)) - 1 ^ self.undefined
 
     def passing(self, facts: Facts) -> int:
         """The filters that the condition lets pass. A keyed condition is defined: who lacks its key need not ask it."""
-        mask = 0
-        for filter, members in self.others:
-            if condition_state(filter, self.condition, facts) in PASSING:
-                mask |= members
+        asked = self.others
         if self.keyed:
             for key in fact_keys(self.condition, facts):
-                for filter, members in self.keyed.get(key, ()):
-                    if condition_state(filter, self.condition, facts) in PASSING:
-                        mask |= members
+                if key in self.keyed:
+                    asked = asked + self.keyed[key]
+        mask = self.undefined
+        for filter, members in asked:
+            if condition_state(filter, self.condition, facts) in PASSING:
+                mask |= members
         return mask
 
 

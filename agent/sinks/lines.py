@@ -50,7 +50,9 @@ def _escape(match: re.Match[str]) -> str:
 def clean(value: Any) -> Any:
     """`value` with every text made encodable, for JSON that the standard library writes."""
     if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
+        return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, int):  # and bool
+        return value
     if isinstance(value, Mapping):
         return {clean(key): clean(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
