@@ -51,8 +51,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> int:
     """Explain the verdict of one flow. Shows the reason and each condition of every rule."""
-    from agent.engine.classify import classify
-    from agent.policy.table import PolicyTable
+    from agent.engine.classify import classify, tables_of
 
     described = device_of(device)
     chosen = mode or (Mode.SELECTIVE if rules else Mode.FULL)
@@ -68,7 +67,7 @@ def command(
     subject = _subject(described, process, service, package)
     # No source is loaded, so none is complete: an unnamed process is one that nobody knows.
     own = _own(flow.remote, described)
-    verdict = classify(policy, PolicyTable(policy.filters), flow, subject, complete=False, loopback=own)
+    verdict = classify(policy, tables_of(policy), flow, subject, complete=False, loopback=own)
     apart = None
     if policy.isolated and not own and verdict.verdict is Verdict.DENY:
         apart = _apart(flow)

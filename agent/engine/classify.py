@@ -1,6 +1,6 @@
 """The verdict of one flow: semantics.md section 5 step 9, written once and slowly; the engine caches its answers.
 
-    >>> classify(policy, table, facts, subject, complete=True).reason        # doctest: +SKIP
+    >>> classify(policy, tables, facts, subject, complete=True).reason        # doctest: +SKIP
     <Reason.NO_MATCHING_EXCLUSION: 13>
 
 Knows the order of the permits. Never: how a filter is matched (policy.match), packets, counters.
@@ -8,20 +8,23 @@ Knows the order of the permits. Never: how a filter is matched (policy.match), p
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
-from agent.model.address import Address
 from agent.model.protocols import TCP, UDP
 from agent.model.subject import Subject
 from agent.model.vocabulary import Confidence, Direction, Reason, Verdict
 from agent.policy.effective import EffectivePolicy, EssentialService, FlowFacts
 from agent.policy.explain import NearMiss
-from agent.policy.match import Facts, effective_subject, matches
+from agent.policy.match import effective_subject
 from agent.policy.table import PolicyTable
 
 DNS_PORT = 53
 DESTINATION_ONLY = "destination_only"
+ANYWHERE: Final = 0
+"""The number of an interval that every table has."""
+_CONFIDENCE: Final[Mapping[object, Confidence]] = {one.name.lower(): one for one in Confidence}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,54 +55,76 @@ def essential(name: str) -> Classification:
     return Classification(verdict=Verdict.ALLOW, reason=Reason.ESSENTIAL, service=name)
 
 
+class Tables(NamedTuple):
+    """The filters of one policy as masks."""
+
+    filters: PolicyTable
+    agents: PolicyTable
+    """Those of the Defender agent, whose filters ask for images and services only."""
+
+
+def tables_of(policy: EffectivePolicy) -> Tables:
+    return Tables(PolicyTable(policy.filters), PolicyTable(policy.cloud.agents))
+
+
 def classify(
     policy: EffectivePolicy,
-    table: PolicyTable,
+    tables: Tables,
     facts: FlowFacts,
     subject: Subject,
     *,
     complete: bool,
     loopback: bool = False,
+    explained: bool = True,
 ) -> Classification:
     """What becomes of a flow under `policy`. `complete`: a source that knows every process is loaded.
 
-    `table` must be that of `policy.filters`. First that applies: loopback, mode none, cloud channel, essential
-    service, the filters, the default.
+    `tables` must be those of `policy`; not `explained`: near misses are left out. First that applies: loopback, mode
+    none, cloud channel, essential service, the filters, the default.
     """
-    if loopback and policy.settings["loopback"]:
-        return ALLOWED_LOOPBACK
-    if not policy.isolated:
-        return ALLOWED_NOT_ISOLATED
-    known = believed(policy, subject)
-    channel = _cloud_channel(policy, facts, known, complete)
-    if channel is not None and channel.verdict is Verdict.ALLOW:
-        return channel
-    service = essential_service(policy, facts)
-    if service is not None:
-        return essential(service)
-    agent_denied = channel is not None
-    if not policy.filters:
-        return Classification(verdict=Verdict.DENY, reason=policy.deny_reason, agent_denied=agent_denied)
+    permit, agent_denied = before_filters(policy, tables, facts, subject, complete=complete, loopback=loopback)
+    if permit is not None:
+        return permit
+    table = tables.filters
     direction = facts.direction if facts.direction_trusted else None
     interval = table.interval(facts.remote.version, facts.remote.value)
+    known = believed(policy, subject)
     mask = table.matching(direction, interval, known)
-    if mask:
-        indexes = tuple(index for index in range(mask.bit_length()) if mask >> index & 1)
-        return Classification(
-            verdict=Verdict.ALLOW, reason=policy.allow_reason, rules=table.names(mask), filters=indexes
-        )
+    if mask or not explained:
+        return by_filters(policy, table, mask, agent_denied)
     near, count = table.near_misses(direction, interval, known)
-    return Classification(
-        verdict=Verdict.DENY,
-        reason=policy.deny_reason,
-        near_misses=near,
-        near_miss_count=count,
-        agent_denied=agent_denied,
-    )
+    return replace(by_filters(policy, table, mask, agent_denied), near_misses=near, near_miss_count=count)
+
+
+def before_filters(
+    policy: EffectivePolicy, tables: Tables, facts: FlowFacts, subject: Subject, *, complete: bool, loopback: bool
+) -> tuple[Classification | None, bool]:
+    """What permits a flow before any filter is asked (None: nothing), and whether it is a denied agent's.
+
+    Of the subject it sees the `kind` of its key, of the remote its names and which networks of the channel and
+    the essential services hold it, never which filters do: `verdicts.py` rests on it.
+    """
+    if loopback and policy.settings["loopback"]:
+        return ALLOWED_LOOPBACK, False
+    if not policy.isolated:
+        return ALLOWED_NOT_ISOLATED, False
+    channel = _cloud_channel(policy, tables.agents, facts, believed(policy, subject), complete)
+    if channel is not None and channel.verdict is Verdict.ALLOW:
+        return channel, False
+    service = essential_service(policy, facts)
+    return None if service is None else essential(service), channel is not None
+
+
+def by_filters(policy: EffectivePolicy, table: PolicyTable, mask: int, agent_denied: bool) -> Classification:
+    """What becomes of a flow that nothing permits but the filters in `mask`. Near misses are left out."""
+    if mask:
+        rules, indexes = table.names(mask), table.indexes(mask)
+        return Classification(verdict=Verdict.ALLOW, reason=policy.allow_reason, rules=rules, filters=indexes)
+    return Classification(verdict=Verdict.DENY, reason=policy.deny_reason, agent_denied=agent_denied)
 
 
 def _cloud_channel(
-    policy: EffectivePolicy, facts: FlowFacts, subject: Subject, complete: bool
+    policy: EffectivePolicy, agents: PolicyTable, facts: FlowFacts, subject: Subject, complete: bool
 ) -> Classification | None:
     """Allowed: the channel. Denied: an agent or unknown process that may not use it. None: not its matter."""
     if facts.protocol != TCP or facts.direction is not Direction.OUTBOUND or not facts.direction_trusted:
@@ -108,7 +133,7 @@ def _cloud_channel(
         return None
     destination = _cloud_destination(policy, facts)
     if process_known(subject):
-        if not is_agent(policy, subject):
+        if not is_agent(agents, subject):
             return None
         if destination:
             return Classification(verdict=Verdict.ALLOW, reason=Reason.CLOUD_CHANNEL)
@@ -126,23 +151,38 @@ def process_known(subject: Subject) -> bool:
     return subject.canonical_image is not None or subject.services is not None
 
 
-def is_agent(policy: EffectivePolicy, subject: Subject) -> bool:
-    """True for the Defender agent: its reserved filters ask for images and services only."""
-    anywhere = Facts(None, Address(4, 0), subject)
-    return any(matches(agent, anywhere) for agent in policy.cloud.agents)
+def is_agent(agents: PolicyTable, subject: Subject) -> bool:
+    """True for the Defender agent, whichever way and wherever it speaks."""
+    return agents.matching(None, ANYWHERE, subject) != 0
 
 
-def subject_key(policy: EffectivePolicy, table: PolicyTable, subject: Subject) -> Hashable:
+class SubjectKey(NamedTuple):
     """All that `classify` can see of a subject: subjects with equal keys get equal classifications."""
+
+    by_image: int
+    """The filters whose image lets it pass; likewise the next two."""
+    by_services: int
+    by_package: int
+    kind: Hashable
+    """What is unknown, and whether it is the Defender agent: `before_filters` sees no more."""
+
+    @property
+    def passing(self) -> int:
+        """The filters that let the subject pass."""
+        return self.by_image & self.by_services & self.by_package
+
+
+def subject_key(policy: EffectivePolicy, tables: Tables, subject: Subject) -> SubjectKey:
     known = believed(policy, subject)
-    masks = table.masks(None, 0, known)
+    _, _, by_image, by_services, by_package = tables.filters.masks(None, ANYWHERE, known)
     unknown = (known.canonical_image is None, known.services is None, known.package_known)
-    return (*masks[2:], unknown, process_known(known) and is_agent(policy, known))
+    agent = process_known(known) and is_agent(tables.agents, known)
+    return SubjectKey(by_image, by_services, by_package, (unknown, agent))
 
 
 def believed(policy: EffectivePolicy, subject: Subject) -> Subject:
     """The subject, or an unknown one where its source is not certain enough."""
-    return effective_subject(subject, Confidence[str(policy.settings["attribution.minimum_confidence"]).upper()])
+    return effective_subject(subject, _CONFIDENCE[policy.settings["attribution.minimum_confidence"]])
 
 
 def _cloud_destination(policy: EffectivePolicy, facts: FlowFacts) -> bool:

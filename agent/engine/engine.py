@@ -106,12 +106,13 @@ class Engine:
         self.all_events = all_events and sink is not None
         self.subjects: list[Subject] = attribution.subjects if attribution is not None else [UNATTRIBUTED]
         complete = attribution is not None and attribution.complete
+        explained = sink is not None  # only records show near misses
         flows.listener = self
         self.policy: EffectivePolicy | None = None
         self.policies: dict[int, EffectivePolicy] = {}
         self.name_sets: list[tuple[str, ...]] = [()]
         self.name_ids: dict[tuple[str, ...], int] = {(): 0}
-        self.verdicts = Verdicts(self.subjects, self.name_sets, resolvers, complete, flows.seed)
+        self.verdicts = Verdicts(self.subjects, self.name_sets, resolvers, complete, explained, flows.seed)
         self.groups: dict[tuple[int, int, int, int], tuple[int, int]] = {}
         self.answers: dict[int, int] = {}  # flows that answer what was sent to a group -> that flow's classification
         # Counters, all of them by small numbers: classifications, subjects, verdict * 32 + reason.

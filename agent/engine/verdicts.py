@@ -11,7 +11,15 @@ from array import array
 from collections.abc import Hashable
 
 from agent.datapath.layout import AGENT_DENIED
-from agent.engine.classify import DNS_PORT, Classification, classify, subject_key
+from agent.engine.classify import (
+    DNS_PORT,
+    Classification,
+    before_filters,
+    by_filters,
+    classify,
+    subject_key,
+    tables_of,
+)
 from agent.engine.pairs import Pairs
 from agent.model.address import Address
 from agent.model.protocols import TCP, UDP, WITH_PORTS
@@ -21,6 +29,8 @@ from agent.policy.effective import EffectivePolicy, Filter, FlowFacts
 from agent.policy.table import PolicyTable
 
 MAX_CACHED = 1_000_000
+FILTERS_DECIDE, AGENT_KEPT, UNDECIDED = -1, -2, -3
+"""Instead of a permit's number: there is none; likewise, and an agent is kept from its cloud; it is not known yet."""
 
 _DIRECTIONS = (Direction.INBOUND, Direction.OUTBOUND)
 
@@ -34,13 +44,15 @@ class Verdicts:
         name_sets: list[tuple[str, ...]],
         resolvers: set[Address],
         complete: bool,
+        explained: bool,
         seed: int,
     ) -> None:
-        """`subjects` and `name_sets` may grow, `resolvers` may change; `complete`: as for `classify`."""
+        """`subjects` and `name_sets` may grow, `resolvers` may change; `complete`, `explained`: as for `classify`."""
         self.subjects = subjects
         self.name_sets = name_sets
         self.resolvers = resolvers
         self.complete = complete
+        self.explained = explained
         self.policy: EffectivePolicy | None = None
         self.filtering = False
         self.classes: list[Classification] = []
@@ -55,6 +67,14 @@ class Verdicts:
         self.program_numbers: dict[Hashable, int] = {}
         self.places = array("i")
         self.place_numbers: dict[int, int] = {}
+        # Where nothing is explained: what is permitted before the filters, and what of a flow the filters let pass.
+        self.permits: dict[tuple[int, int], int] = {}
+        self.program_kinds: list[int] = []
+        self.kind_numbers: dict[Hashable, int] = {}
+        self.program_masks: list[int] = []
+        self.place_masks: list[int] = []
+        self.direction_masks: list[int] = []
+        self.mask_numbers: dict[tuple[int, bool], int] = {}
         self.cloud_names = array("i")
         self.edge_places = array("i")
         self.edge_numbers: dict[int, int] = {}
@@ -68,7 +88,8 @@ class Verdicts:
     def install(self, policy: EffectivePolicy) -> None:
         """`policy` is in force: what was known of another is forgotten, the classifications stay."""
         self.policy = policy
-        self.table = PolicyTable(policy.filters)
+        self.tables = tables_of(policy)
+        self.table = self.tables.filters
         networks = [network for service in policy.essential for network in service.remotes or ()]
         networks += policy.cloud.networks
         self.edges = PolicyTable(
@@ -80,6 +101,11 @@ class Verdicts:
         self.program_facts, self.program_numbers = {}, {}
         self.programs, self.places, self.cloud_names, self.edge_places = _unknown(), _unknown(), _unknown(), _unknown()
         self.place_numbers, self.edge_numbers = {}, {}
+        self.program_masks, self.program_kinds, self.kind_numbers = [], [], {}
+        self.place_masks, self.mask_numbers, self.permits = [], {}, {}
+        self.direction_masks = [
+            self.table.of_direction(_DIRECTIONS[bits & 1] if bits & 2 else None) for bits in range(4)
+        ]
         self.filtering = len(policy.filters) > 0
         self._list_services(policy)
 
@@ -191,22 +217,32 @@ class Verdicts:
         found = self.cache.find(first, second)
         if found >= 0:
             return self.cached[found]
-        remote = self._address(version, remote_high, remote_low)
-        facts = FlowFacts(
-            direction=_DIRECTIONS[outbound],
-            direction_trusted=trusted,
-            protocol=protocol,
-            remote=remote,
-            remote_port=remote_port,
-            local_port=local_port,
-            icmp_type=icmp_type,
-            names=self.name_sets[names],
-            local_group=group,
-            remote_is_resolver=remote in self.resolvers,
-        )
-        assert self.policy is not None
-        known = self.subjects[subject]
-        number = self.number(classify(self.policy, self.table, facts, known, complete=self.complete, loopback=loopback))
+        number = -1
+        permit = program_kind = 0
+        if not self.explained:
+            program_kind = self.program_kinds[program]
+            permit = self.permits.get((program_kind, second), UNDECIDED)
+            if permit >= 0:
+                number = permit
+            elif permit != UNDECIDED:
+                number = self._by_filters(program, place, bits & 3, permit == AGENT_KEPT)
+        if number < 0:
+            remote = self._address(version, remote_high, remote_low)
+            facts = FlowFacts(
+                direction=_DIRECTIONS[outbound],
+                direction_trusted=trusted,
+                protocol=protocol,
+                remote=remote,
+                remote_port=remote_port,
+                local_port=local_port,
+                icmp_type=icmp_type,
+                names=self.name_sets[names],
+                local_group=group,
+                remote_is_resolver=remote in self.resolvers,
+            )
+            number = self._classified(facts, self.subjects[subject], loopback)
+            if not self.explained:
+                self._note_permit(program_kind, second, facts, self.subjects[subject], loopback)
         found = self.cache.number(first, second)
         if found < 0:
             self.cache.clear()
@@ -214,6 +250,39 @@ class Verdicts:
         if found >= len(self.cached):
             self.cached = _doubled(self.cached, "I")
         self.cached[found] = number
+        return number
+
+    def _classified(self, facts: FlowFacts, subject: Subject, loopback: bool) -> int:
+        assert self.policy is not None
+        return self.number(
+            classify(
+                self.policy, self.tables, facts, subject,
+                complete=self.complete, loopback=loopback, explained=self.explained,
+            )
+        )  # fmt: skip
+
+    def _note_permit(self, kind: int, second: int, facts: FlowFacts, subject: Subject, loopback: bool) -> int:
+        """Keeps what `before_filters` says of all flows like this one: most of 2,000 rules' flows differ behind it."""
+        assert self.policy is not None
+        found, agent_denied = before_filters(
+            self.policy, self.tables, facts, subject, complete=self.complete, loopback=loopback
+        )
+        if found is not None:
+            self.permits[kind, second] = self.number(found)
+        else:
+            self.permits[kind, second] = AGENT_KEPT if agent_denied else FILTERS_DECIDE
+        return 0
+
+    def _by_filters(self, program: int, place: int, directions: int, agent_denied: bool) -> int:
+        """Number of the classification of flows that the filters alone decide."""
+        mask = self.program_masks[program] & self.direction_masks[directions]
+        if self.filtering:
+            mask &= self.place_masks[place]
+        number = self.mask_numbers.get((mask, agent_denied), -1)
+        if number < 0:
+            assert self.policy is not None
+            number = self.number(by_filters(self.policy, self.table, mask, agent_denied))
+            self.mask_numbers[mask, agent_denied] = number
         return number
 
     def number(self, found: Classification) -> int:
@@ -240,8 +309,11 @@ class Verdicts:
         program = self.program_facts.get(facts, -1)
         if program < 0:
             assert self.policy is not None
-            key = subject_key(self.policy, self.table, one)
+            key = subject_key(self.policy, self.tables, one)
             program = self.program_facts[facts] = self.program_numbers.setdefault(key, len(self.program_numbers))
+            if program == len(self.program_masks):
+                self.program_masks.append(key.passing)
+                self.program_kinds.append(self.kind_numbers.setdefault(key.kind, len(self.kind_numbers)))
         self.programs = _with(self.programs, subject, program)
         return program
 
@@ -249,6 +321,8 @@ class Verdicts:
         """Number of the set of filters whose remotes hold an interval: thousands of intervals are a few places."""
         mask = self.table.masks(None, interval, UNATTRIBUTED)[1]
         place = self.place_numbers.setdefault(mask, len(self.place_numbers))
+        if place == len(self.place_masks):
+            self.place_masks.append(mask)
         self.places = _with(self.places, interval, place)
         return place
 

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 _VARIABLE = re.compile(r"%([^%]+)%")
 _DRIVE = re.compile(r"[A-Za-z]:\\")
 _FORBIDDEN = frozenset('<>"|?*')
+_CANONICAL_BUT_FOR_CASE = re.compile(r"""[A-Za-z]:(?:\\[^\\/:<>"|?*\x00-\x1f]*[^\\/:<>"|?*\x00-\x1f. ])+""")
+"""A drive, then components of which none is empty, `.` or `..`, or ends in a dot or space: most paths there are."""
 
 
 def upper_one_to_one(text: str) -> str:
@@ -26,6 +28,8 @@ def upper_one_to_one(text: str) -> str:
 
 def expand_variables(text: str, environment: Mapping[str, str]) -> str:
     """`%NAME%` replaced from the machine environment, names without regard to case. Raises ValueError if unknown."""
+    if "%" not in text:
+        return text
     known = {name.upper(): value for name, value in environment.items()}
 
     def value_of(match: re.Match[str]) -> str:
@@ -50,6 +54,8 @@ def windows_image(text: str, drives: Mapping[str, str] | None = None) -> str:
 
     A volume that `drives` does not know keeps its `\\DEVICE\\...` name: comparable with itself, equal to no drive.
     """
+    if text.isascii() and _CANONICAL_BUT_FOR_CASE.fullmatch(text) and map_device(text, drives or {}) is text:
+        return text.upper()
     path = text.replace("/", "\\")
     for prefix in ("\\\\?\\UNC\\", "\\??\\UNC\\"):
         if path[: len(prefix)].upper() == prefix:

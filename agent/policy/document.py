@@ -109,7 +109,10 @@ def _parse(text: str, place: Place) -> Tree:
 
 def _json_tree(text: str, place: Place) -> Tree:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = dict(items)
+        if len(found) == len(items):
+            return found
+        found.clear()
         for key, value in items:
             if key in found:
                 raise place.error(f"key {shown(key)} stands twice in one mapping; keep one")
@@ -126,12 +129,18 @@ def _json_tree(text: str, place: Place) -> Tree:
 
 
 def _as_text(value: Any, place: Place, depth: int = 0) -> Tree:  # Any: JSON enters here
-    if depth > MAX_DEPTH:
+    if depth > MAX_DEPTH or (depth == MAX_DEPTH and value and isinstance(value, dict | list)):
         raise _too_deep(place)
+    # Most of a document is plain text: it is taken as it is, without a call.
     if isinstance(value, dict):
-        return {_sound(key, place): _as_text(item, place, depth + 1) for key, item in value.items()}
+        return {
+            key if key.isascii() else _sound(key, place): (
+                item if type(item) is str and item.isascii() else _as_text(item, place, depth + 1)
+            )
+            for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [_as_text(item, place, depth + 1) for item in value]
+        return [item if type(item) is str and item.isascii() else _as_text(item, place, depth + 1) for item in value]
     if isinstance(value, bool):
         return "true" if value else "false"
     return None if value is None else _sound(value, place)

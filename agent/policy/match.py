@@ -67,23 +67,38 @@ def condition_state(filter: Filter, condition: Condition, facts: Facts) -> Condi
         return _state(filter.image, facts.subject.canonical_image, fits_pattern)
     if condition == "service_name":
         return _state(filter.service, facts.subject.services, hosted)
-    return _state(wanted_exactly(filter, condition), fact_compared(condition, facts), eq)
+    if condition == "process_path":
+        return _state(filter.image, facts.subject.canonical_image, eq)
+    if condition == "direction":
+        return _state(filter.direction, facts.direction, eq)
+    return _state(filter.package, package_fact(facts.subject), eq)
 
 
-def wanted_exactly(filter: Filter, condition: Condition) -> Hashable | None:
-    """The one fact that meets a condition which asks for equality; None if it is undefined or asks otherwise."""
+def needed_key(filter: Filter, condition: Condition) -> Hashable | None:
+    """What `fact_keys` must hold for the condition to be met; None if it is undefined or has no such key.
+
+    Needed, not enough: whether it is met only `condition_state` says. 2,000 filters name 1,000 images, a device has
+    thousands of them: of an image's fact nearly all filters' keys are missing, so nearly none need be asked.
+    """
+    if condition == "process_path":
+        return _pattern_key(filter.image) if filter.reserved and filter.image is not None else filter.image
     if condition == "direction":
         return filter.direction
-    if condition == "process_path" and not filter.reserved:
-        return filter.image
+    if condition == "service_name":
+        return filter.service
     return filter.package if condition == "package_family_name" else None
 
 
-def fact_compared(condition: Condition, facts: Facts) -> Hashable | None:
-    """What `wanted_exactly` is compared with; None if it is unknown."""
-    if condition == "direction":
-        return facts.direction
-    return facts.subject.canonical_image if condition == "process_path" else package_fact(facts.subject)
+def fact_keys(condition: Condition, facts: Facts) -> tuple[Hashable, ...]:
+    """The keys that a fact has; none if it is unknown."""
+    subject = facts.subject
+    if condition == "process_path":
+        image = subject.canonical_image
+        return () if image is None else (image, _last_component(image, "\\"), _last_component(image, "/"))
+    if condition == "service_name":
+        return subject.services or ()
+    fact = facts.direction if condition == "direction" else package_fact(subject)
+    return () if fact is None else (fact,)
 
 
 def effective_subject(subject: Subject, minimum: Confidence) -> Subject:
@@ -119,8 +134,26 @@ def package_fact(subject: Subject) -> str | None:
 
 def fits_pattern(pattern: str, image: str) -> bool:
     """True if `image` is `pattern`, each component `*` of which stands for exactly one component."""
-    separator = "/" if pattern.startswith("/") else "\\"
+    separator = _separator(pattern)
     wanted, found = pattern.split(separator), image.split(separator)
     return len(wanted) == len(found) and all(
         one == other or (one == "*" and other != "") for one, other in zip(wanted, found, strict=True)
     )
+
+
+def _pattern_key(pattern: str) -> Hashable | None:
+    """What an image that fits has: without a component `*` all of the pattern, else its last component, unless `*`."""
+    separator = _separator(pattern)
+    if "*" not in pattern.split(separator):
+        return pattern
+    last = _last_component(pattern, separator)
+    return None if last[1] == "*" else last
+
+
+def _last_component(path: str, separator: str) -> tuple[str, str]:
+    """With the separator: what stands behind it in one kind of path may be in the middle of a name in the other."""
+    return separator, path[path.rfind(separator) + 1 :]
+
+
+def _separator(pattern: str) -> str:
+    return "/" if pattern.startswith("/") else "\\"

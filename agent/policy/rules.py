@@ -44,6 +44,7 @@ LISTS: Mapping[str, Family] = {
     "linux_rules": Family.LINUX,
 }
 """The lists of a document and the devices that use each."""
+_LIST_NAMES = {family: name for name, family in LISTS.items()}
 
 FIELDS: Mapping[Family, tuple[str, ...]] = {
     Family.WINDOWS: (
@@ -93,7 +94,7 @@ def rules_of(document: RuleDocument, family: Family) -> tuple[ExclusionRule, ...
 
 def list_name(family: Family) -> str:
     """The document's key for the rules of `family`."""
-    return next(name for name, used_by in LISTS.items() if used_by is family)
+    return _LIST_NAMES[family]
 
 
 def rule_place(family: Family, index: int, name: str | None) -> str:

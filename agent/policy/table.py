@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
-from typing import Final
+from typing import Final, TypeVar
 
 from agent.model.address import Address
 from agent.model.subject import Subject
@@ -22,7 +22,7 @@ from agent.model.vocabulary import ConditionState, Direction
 from agent.policy.effective import Filter
 from agent.policy.explain import NearMiss
 from agent.policy.intervals import Intervals
-from agent.policy.match import CONDITIONS, PASSING, Condition, Facts, condition_state, fact_compared, wanted_exactly
+from agent.policy.match import CONDITIONS, PASSING, Condition, Facts, condition_state, fact_keys, needed_key
 from agent.policy.values import EVERYTHING, union
 
 NEAR_MISSES_SHOWN: Final = 8
@@ -34,6 +34,7 @@ _MAX_LEARNED: Final = 65_536
 _LOW_HALF: Final = (1 << 64) - 1
 _ANY_ADDRESS: Final = Address(4, 0)
 _NOBODY: Final = Subject()
+_Fact = TypeVar("_Fact", bound=Hashable)
 
 
 class PolicyTable:
@@ -64,13 +65,21 @@ class PolicyTable:
 
     def masks(self, direction: Direction | None, interval: int, subject: Subject) -> Masks:
         """The five masks of a flow; `subject` as `match.effective_subject` leaves it."""
-        try:
-            by_image = self._by_image[subject.canonical_image]
-            by_service = self._by_services[subject.services]
-            by_package = self._by_package[subject.package_known, subject.package_family_name]
-        except KeyError:
-            by_image, by_service, by_package = self._learn(subject)
-        return self._by_direction[direction], self._by_interval[interval], by_image, by_service, by_package
+        image, services = subject.canonical_image, subject.services
+        package = subject.package_known, subject.package_family_name
+        by_image, by_services = self._by_image.get(image), self._by_services.get(services)
+        by_package = self._by_package.get(package)
+        if by_image is None:
+            by_image = _learn(self._by_image, image, self._images, subject)
+        if by_services is None:
+            by_services = _learn(self._by_services, services, self._services, subject)
+        if by_package is None:
+            by_package = _learn(self._by_package, package, self._packages, subject)
+        return self._by_direction[direction], self._by_interval[interval], by_image, by_services, by_package
+
+    def of_direction(self, direction: Direction | None) -> int:
+        """The filters that let a direction pass."""
+        return self._by_direction[direction]
 
     def matching(self, direction: Direction | None, interval: int, subject: Subject) -> int:
         """The filters that match, as a mask: 0 if none."""
@@ -80,6 +89,10 @@ class PolicyTable:
     def names(self, mask: int) -> tuple[str, ...]:
         """Names of the filters in `mask`, in filter order."""
         return tuple(self.filters[index].name for index in _bits(mask))
+
+    def indexes(self, mask: int) -> tuple[int, ...]:
+        """Indexes of the filters in `mask`, ascending."""
+        return tuple(_bits(mask))
 
     def near_misses(
         self, direction: Direction | None, interval: int, subject: Subject
@@ -104,21 +117,6 @@ class PolicyTable:
             shown.append(NearMiss(rule=self.filters[index].name, condition=condition, state=states[condition]))
         return tuple(shown), near.bit_count()
 
-    def _learn(self, subject: Subject) -> tuple[int, int, int]:
-        """The masks of the process conditions, asked for and kept; the subject is its own representative."""
-        for known in (self._by_image, self._by_services, self._by_package):
-            if len(known) >= _MAX_LEARNED:
-                known.clear()
-        facts = Facts(None, _ANY_ADDRESS, subject)
-        package = subject.package_known, subject.package_family_name
-        if subject.canonical_image not in self._by_image:
-            self._by_image[subject.canonical_image] = self._images.passing(facts)
-        if subject.services not in self._by_services:
-            self._by_services[subject.services] = self._services.passing(facts)
-        if package not in self._by_package:
-            self._by_package[package] = self._packages.passing(facts)
-        return self._by_image[subject.canonical_image], self._by_services[subject.services], self._by_package[package]
-
     def _representative(self, interval: int) -> Address:
         """The first address of an interval."""
         if interval < self._first6:
@@ -133,56 +131,37 @@ class _Groups:
     `condition_state` depends on that value and the fact alone, so one filter of each group answers for the others.
     """
 
-    __slots__ = ("condition", "defined", "exact", "exact_mask", "members", "others")
+    __slots__ = ("condition", "defined", "keyed", "members", "others", "undefined")
 
     def __init__(self, filters: Sequence[Filter], condition: Condition) -> None:
-        value_of = _VALUES[condition]
-        masks: dict[Hashable, int] = {}
-        speakers: dict[Hashable, Filter] = {}
-        for filter in filters:
-            value = value_of(filter)
-            masks[value] = masks.get(value, 0) | 1 << filter.index
-            speakers.setdefault(value, filter)
+        indexes: dict[Hashable, list[int]] = {}
+        for index, value in enumerate(map(_VALUES[condition], filters)):
+            indexes.setdefault(value, []).append(index)
         self.condition = condition
-        self.members = [(speakers[value], mask) for value, mask in masks.items()]
-        anything = Facts(None, _ANY_ADDRESS, _NOBODY)
-        self.defined = 0
-        """The filters that define the condition."""
-        for filter, mask in self.members:
-            if condition_state(filter, condition, anything) is not ConditionState.UNDEFINED:
-                self.defined |= mask
-
-        self.exact: dict[Hashable, tuple[Filter, int]] = {}
-        """Groups whose condition asks for equality, by the fact they want."""
+        self.members = [(filters[same[0]], _mask(same)) for same in indexes.values()]
+        self.undefined = 0
+        """The filters that do not define the condition: it lets them pass, whatever the fact."""
+        self.keyed: dict[Hashable, list[tuple[Filter, int]]] = {}
+        """Groups whose condition only facts with this key can meet."""
         self.others: list[tuple[Filter, int]] = []
         for filter, mask in self.members:
-            wanted = wanted_exactly(filter, condition)
-            if wanted is None:
-                self.others.append((filter, mask))
+            key = needed_key(filter, condition)
+            if key is not None:
+                self.keyed.setdefault(key, []).append((filter, mask))
+            elif condition_state(filter, condition, _nothing_known(filter)) is ConditionState.UNDEFINED:
+                self.undefined |= mask
             else:
-                self.exact[wanted] = filter, mask
-        self.exact_mask = 0
-        for _, mask in self.exact.values():
-            self.exact_mask |= mask
+                self.others.append((filter, mask))
+        self.defined = (1 << len(filters)) - 1 ^ self.undefined
 
     def passing(self, facts: Facts) -> int:
-        """The filters that the condition lets pass.
-
-        Of groups that ask for equality the one that wants the fact is asked, and any other one for all that do not:
-        2,000 rules name 1,000 images, and a device has thousands of them.
-        """
-        mask, rest = 0, self.exact_mask
-        asked = list(self.others)
-        if self.exact:
-            same = self.exact.get(fact_compared(self.condition, facts))
-            if same is not None:
-                asked.append(same)
-                rest &= ~same[1]
-            different = next(
-                (one for one, _ in islice(self.exact.values(), 2) if same is None or one is not same[0]), None
-            )
-            if different is not None:
-                asked.append((different, rest))
+        """The filters that the condition lets pass. A keyed condition is defined: who lacks its key need not ask it."""
+        asked = self.others
+        if self.keyed:
+            for key in fact_keys(self.condition, facts):
+                if key in self.keyed:
+                    asked = asked + self.keyed[key]
+        mask = self.undefined
         for filter, members in asked:
             if condition_state(filter, self.condition, facts) in PASSING:
                 mask |= members
@@ -196,6 +175,20 @@ _VALUES: Final[Mapping[Condition, Callable[[Filter], Hashable]]] = {
     "service_name": attrgetter("service"),
     "package_family_name": attrgetter("package"),
 }
+
+
+def _nothing_known(filter: Filter) -> Facts:
+    """Facts of a flow of which only the remote is known, and that is one of the filter's: it is found at once."""
+    remote = Address(filter.remotes[0].version, filter.remotes[0].first) if filter.remotes else _ANY_ADDRESS
+    return Facts(None, remote, _NOBODY)
+
+
+def _learn(known: dict[_Fact, int], fact: _Fact, groups: _Groups, subject: Subject) -> int:
+    """The mask of a process condition, asked for and kept; the subject is its own representative."""
+    if len(known) >= _MAX_LEARNED:
+        known.clear()
+    mask = known[fact] = groups.passing(Facts(None, _ANY_ADDRESS, subject))
+    return mask
 
 
 def _sweep(remotes: _Groups) -> tuple[tuple[list[int], list[int]], tuple[list[int], list[int]]]:
@@ -225,6 +218,14 @@ def _carried(changes: dict[int, int], limit: int) -> tuple[list[int], list[int]]
         mask ^= changes[edge]
         masks.append(mask)
     return edges, masks
+
+
+def _mask(indexes: Sequence[int]) -> int:
+    """The mask with these bits. Not bit by bit into an integer: 2,000 times 2,000 bits take a while."""
+    octets = bytearray(indexes[-1] // 8 + 1)
+    for index in indexes:
+        octets[index >> 3] |= 1 << (index & 7)
+    return int.from_bytes(octets, "little")
 
 
 def _bits(mask: int) -> Iterator[int]:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
+from socket import inet_aton
 
 from agent.model.address import Address, canonical_address, format_address, parse_address
 from agent.model.image import posix_image, windows_image
@@ -25,7 +27,7 @@ _LONGEST_IPV6 = len("0000:0000:0000:0000:0000:ffff:255.255.255.255")
 _MAPPED_BITS = 96  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2
 _OCTET = r"(?:0|[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)
-_PLAIN_IPV4 = re.compile(rf"({_OCTET})\.({_OCTET})\.({_OCTET})\.({_OCTET})(?:/([12]?\d|3[0-2]))?", re.ASCII)
+_PLAIN_IPV4 = re.compile(rf"({_OCTET}(?:\.{_OCTET}){{3}})(?:/([12]?\d|3[0-2]))?", re.ASCII)
 _LENGTH = re.compile(r"0|[1-9]\d{0,2}", re.ASCII)
 _IPV6 = re.compile(r"[0-9A-Fa-f:]+(?P<ipv4>(?<=:)[0-9]+\.[0-9.]+)?", re.ASCII)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
@@ -53,6 +55,7 @@ def strict_address(text: str) -> Address:
     return parse_address(text)
 
 
+@lru_cache(maxsize=4096)  # rules name the same blocks again and again
 def parse_network(text: str) -> Network:
     """An address, or address/prefix-length. Host bits may be set; they are cut.
 
@@ -60,19 +63,19 @@ def parse_network(text: str) -> Network:
     import costs more than reading the whole document. The tests hold the two against each other.
     """
     if plain := _PLAIN_IPV4.fullmatch(text):  # most networks there are
-        a, b, c, d, bits = plain.groups("32")
-        return _network(4, int(a) << 24 | int(b) << 16 | int(c) << 8 | int(d), int(bits), text)
+        address, bits = plain.groups("32")
+        return _network(4, int.from_bytes(inet_aton(address), "big"), int(bits), text)
     written, slash, length_text = text.partition("/")
-    address = strict_address(written.strip() if slash else written)
-    mapped = address.version == 4 and ":" in written
-    width = 128 if mapped else _BITS[address.version]
+    host = strict_address(written.strip() if slash else written)
+    mapped = host.version == 4 and ":" in written
+    width = 128 if mapped else _BITS[host.version]
     length = _prefix_length(text, length_text, width) if slash else width
     if mapped and length < _MAPPED_BITS:
         # The block is wider than all mapped addresses: an IPv6 block, which no IPv4 packet is ever compared with.
-        return _network(6, 0xFFFF << 32 | address.value, length, text)
+        return _network(6, 0xFFFF << 32 | host.value, length, text)
     if mapped:
         length -= _MAPPED_BITS
-    return _network(address.version, address.value, length, text)
+    return _network(host.version, host.value, length, text)
 
 
 def _network(version: int, value: int, length: int, text: str) -> Network:
@@ -99,11 +102,16 @@ def prefix_text(network: Network) -> str:
 def union(networks: Iterable[Network]) -> list[tuple[int, int, int]]:
     """The same addresses as few (version, first, last) ranges, in order, none touching the next."""
     ranges: list[tuple[int, int, int]] = []
-    for version, first, last in sorted({(network.version, network.first, network.last) for network in networks}):
-        if ranges and ranges[-1][0] == version and first <= ranges[-1][2] + 1:
-            ranges[-1] = (version, ranges[-1][1], max(ranges[-1][2], last))
+    kind, beyond = 0, -1  # version of the last range, and the first address behind it
+    for block in sorted({(network.version, network.first, network.last) for network in networks}):
+        version, first, last = block
+        if version == kind and first <= beyond:
+            if last >= beyond:
+                ranges[-1] = (version, ranges[-1][1], last)
+                beyond = last + 1
         else:
-            ranges.append((version, first, last))
+            ranges.append(block)
+            kind, beyond = version, last + 1
     return ranges
 
 
@@ -173,7 +181,9 @@ def windows_path(text: str) -> str:
     """
     if text.endswith(("\\", "/")):
         raise ValueError(f"{shown(text)} names a folder; write the path of one executable")
-    sample = _VARIABLE.sub("x", re.sub(rf"\A(?:{_VARIABLE.pattern})", r"C:\\x", text))
+    sample = text
+    if "%" in text:
+        sample = _VARIABLE.sub("x", re.sub(rf"\A(?:{_VARIABLE.pattern})", r"C:\\x", text))
     try:
         windows_image(sample)
     except ValueError as error:

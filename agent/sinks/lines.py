@@ -50,9 +50,15 @@ def _escape(match: re.Match[str]) -> str:
 def clean(value: Any) -> Any:
     """`value` with every text made encodable, for JSON that the standard library writes."""
     if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
+        return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, int):  # and bool
+        return value
     if isinstance(value, Mapping):
-        return {clean(key): clean(item) for key, item in value.items()}
+        # Keys and numbers are most of a summary: they are taken without a call.
+        return {
+            key if type(key) is str and key.isascii() else clean(key): item if type(item) is int else clean(item)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [clean(item) for item in value]
     return value

@@ -325,4 +325,9 @@ def disagreements(summary: Mapping[str, Any]) -> list[str]:
 
 def dump_json(value: Any) -> bytes:
     """`value` as indented JSON with a newline at its end."""
-    return json.dumps(clean(value), ensure_ascii=False, indent=2).encode() + b"\n"
+    import orjson  # here: a summary that only people see need not load it
+
+    try:
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # half a surrogate pair, or an integer of more than 64 bits
+        return json.dumps(clean(value), ensure_ascii=False, indent=2).encode() + b"\n"

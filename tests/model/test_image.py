@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.model.image import expand_variables, posix_image, upper_one_to_one, windows_image
 
@@ -26,6 +28,19 @@ DRIVES = {"\\Device\\HarddiskVolume3": "C:"}
 )
 def test_a_windows_path_has_one_form(written: str, canonical: str) -> None:
     assert windows_image(written, DRIVES) == canonical
+
+
+def form(written: str) -> str:
+    try:
+        return windows_image(written, DRIVES)
+    except ValueError:
+        return "refused"
+
+
+@given(st.text("aB1\\\\/:. *|é\x1f", max_size=12))
+def test_a_path_that_is_nearly_canonical_gets_the_form_of_the_long_way(rest: str) -> None:
+    """Behind the prefix nothing is taken for canonical at sight."""
+    assert form("c:\\" + rest) == form("\\\\?\\c:\\" + rest)
 
 
 @pytest.mark.parametrize("written", ["notepad.exe", r"C:notepad.exe", r"C:\a.exe:stream", "C:\\", r"C:\a*.exe", ""])
