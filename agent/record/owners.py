@@ -10,9 +10,10 @@ what a packet becomes of it. Bounded: the longest idle are let go, with what is 
 When it asks:
 - at a conversation's first packet, and at each SYN: another socket may have taken the ports;
 - TCP: while nobody or only the listener is known, at growing intervals, at most ATTEMPTS times; after a long silence;
-- UDP and the rest: at every packet that leaves, since ports change hands without a sign. Too many questions a second
-  (QUESTIONS) would lose packets: then an answer less than a second old is used again.
-An answer is of the moment of the question, which is later than the packet: it holds for what passed in between, too.
+- UDP and the rest: at every packet, since ports change hands without a sign. Too many questions a second (QUESTIONS)
+  would lose packets: then an answer less than a second old is used again.
+An answer is of the moment of the question, which is later than the packet: it holds for what passed in between, too,
+unless the process only began after the packet.
 A connection keeps its owner when its socket is gone (the last packets of a closed one), an outgoing datagram does not:
 nobody can say any more who sent it. An answer to it is for whoever asked, while that is not long ago.
 """
@@ -36,8 +37,8 @@ ATTEMPTS = 6
 FIRST_PAUSE = SECOND // 1000
 """Before asking again for a connection without a known owner; ten times as long each time."""
 STALE = SECOND
-LATE = SECOND // 100
-"""A packet read so long after it passed: then a socket may have gone since."""
+GRAIN = SECOND // 50
+"""A process that seems to have begun so little after a packet may have sent it: the kernel counts in hundredths."""
 TCP_SILENCE = 30 * SECOND
 CLOSED_FOR, IDLE, TCP_IDLE = 5 * SECOND, 120 * SECOND, 7200 * SECOND
 """How long a conversation is kept after its last packet: closed, not TCP, TCP."""
@@ -104,13 +105,15 @@ class Owners:
         *,
         ended: Callable[[Conversation, int | None], None],
         clock: Callable[[], int] = time.time_ns,
+        created_offset: int = 0,
     ) -> None:
         """`ended(conversation, end)` is told when its present owner no longer has it; end None: it still has.
 
-        `clock`: the one that packets are stamped by.
+        `clock`: the one that packets are stamped by; `created_offset`: what times of creation lack by that clock.
         """
         self._find = source.find
         self._clock = clock
+        self._created_offset = created_offset
         self._ended = ended
         self._known: dict[tuple[int, int, int, int, int, int], Conversation] = {}
         self._fragments: dict[tuple[int, int, int, int], Conversation | None] = {}
@@ -194,8 +197,6 @@ class Owners:
             return time_ns - known.seen >= TCP_SILENCE
         if time_ns <= known.asked:
             return False
-        if not out and known.owner is not None and time_ns - known.asked < STALE:
-            return False
         return time_ns - known.asked >= STALE or self._affordable(time_ns)
 
     def _affordable(self, time_ns: int) -> bool:
@@ -216,20 +217,29 @@ class Owners:
             time_ns, hint,
         )  # fmt: skip
         known.tries = 1 if opening else known.tries + 1
-        before, answered, now = known.owner, known.asked, self._clock()
-        if owner is None and before is not None and now - time_ns > LATE and time_ns - answered < STALE:
-            return  # gone by now, which says nothing of then
-        known.asked = max(now, time_ns)
+        before = known.owner
+        known.asked = max(self._clock(), time_ns)
+        if owner is not None and self._began_later(owner, time_ns):
+            owner = None
         if owner is before:
             return
         if owner is None and not opening and (known.protocol == TCP or (not out and time_ns - known.seen < STALE)):
             return
-        # The same process that first listened and then took the connection: nothing ended.
-        if known.had_owner and (owner is None or before is None or owner.subject != before.subject):
+        # A connection has one owner, who may be found late; a port had another before. The same process that first
+        # listened and then took the connection: nothing ended.
+        found_late = before is None and not known.had_owner and known.protocol == TCP
+        first = known.tries == 1 and not known.had_owner
+        same = owner is not None and before is not None and owner.subject == before.subject
+        if not (found_late or first or same):
             self._ended(known, known.seen)
             known.start = time_ns
         known.owner = owner
         known.had_owner |= owner is not None
+
+    def _began_later(self, owner: Owner, time_ns: int) -> bool:
+        """True if it cannot have been the owner then: the ports have changed hands while the packet waited."""
+        created = owner.subject.process_created
+        return created is not None and created + self._created_offset > time_ns + GRAIN
 
     def _make_room(self, time_ns: int) -> None:
         """Lets go what is over or long idle, and if that is not enough what came first."""

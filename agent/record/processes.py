@@ -9,10 +9,12 @@ Knows what may be told to others. Must not know how facts are found. Command lin
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Protocol
 
 from agent.capture.processes import ProcessInformation
+from agent.model.moment import SECOND
 from agent.model.subject import Subject
 
 _KEPT = 65536
@@ -61,6 +63,16 @@ class ProcessFacts:
             container=subject.container,
             comment=None if comparable or not subject.image else f"{subject.image} is not that file on this host",
         )
+
+
+def created_offset() -> int:
+    """Nanoseconds that times of creation lack: they are counted from the whole second in which the machine started."""
+    try:
+        with open("/proc/stat", "rb") as file:
+            started = next(int(line.split()[1]) for line in file if line.startswith(b"btime "))
+        return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME) - started * SECOND
+    except (OSError, StopIteration, ValueError):
+        return 0
 
 
 def members(subject: Subject) -> tuple[Subject, ...]:

@@ -25,7 +25,7 @@ from agent.record.device import write_device
 from agent.record.listeners import listeners, owner_of_listener
 from agent.record.output import Output
 from agent.record.owners import Finder, Owners
-from agent.record.processes import Details, ProcessFacts, members
+from agent.record.processes import Details, ProcessFacts, created_offset, members
 from agent.record.sockets import SocketBook
 
 _IP = 0  # what Header.decode says of a packet it could read; a C constant where it is compiled
@@ -130,7 +130,7 @@ class Recording:
         except BaseException:
             self._reader.close()
             raise
-        self._owners = Owners(source, ended=self._book.add)
+        self._owners = Owners(source, ended=self._book.add, created_offset=created_offset())
         self._owners.set_addresses(self._reader.own, self._reader.broadcasts)
 
     @property

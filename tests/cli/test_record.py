@@ -20,7 +20,20 @@ from agent.model.device import Device, Family
 from agent.replay.carried import carried_sources
 from tests.cli.samples import ROOT, command
 from tests.support.blocks import Packet, Taken, take_apart
-from tests.support.network import PATIENCE, PEER, PEER6, US, US6, cable, client, in_namespace, ip, line_of, until
+from tests.support.network import (
+    PATIENCE,
+    PEER,
+    PEER6,
+    US,
+    US6,
+    cable,
+    client,
+    in_namespace,
+    ip,
+    line_of,
+    program,
+    until,
+)
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.slow]
 
@@ -263,8 +276,6 @@ def test_a_full_disk_ends_it_with_code_3_and_what_was_written_stays(tmp_path: Pa
 def test_between_two_programs_of_this_host_each_packet_has_its_senders_process(tmp_path: Path) -> None:
     server = "import socket, sys\ns = socket.create_server(('127.0.0.1', 7000))\nprint('ready', flush=True)\n"
     server += "c, _ = s.accept()\nc.sendall(c.recv(9999))\nsys.stdin.read()"
-    from tests.support.network import program
-
     with program(sys.executable, "-c", server) as other:
         assert line_of(other.stdout) == "ready"
         arguments = ["-i", "lo", "--sockets", "s.jsonl"]
@@ -279,6 +290,45 @@ def test_between_two_programs_of_this_host_each_packet_has_its_senders_process(t
         (who["pid"], True),
         (other.pid, False),
     }
+
+
+SHORT_LIVED = """
+import os, socket, sys, time
+kind, hold = sys.argv[1], float(sys.argv[2])
+for number in range(200):
+    if os.fork() == 0:
+        one = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+        if kind == "udp":
+            one.bind(("10.9.0.1", 20000 + number % 4))
+        one.connect(("10.9.0.2", 7000))
+        one.send(b"%08d" % os.getpid())
+        if hold:
+            one.recv(100)
+            time.sleep(hold)
+        os._exit(0)
+    os.wait()
+print("done", flush=True)
+sys.stdin.read()
+"""
+"""Processes that send who they are and are gone, and whose ports the next ones have."""
+
+
+@in_namespace
+@pytest.mark.parametrize("hold", [0, 0.01], ids=["closed-at-once", "held"])
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+def test_a_short_lived_socket_is_right_or_unattributed_never_wrong(tmp_path: Path, kind: str, hold: float) -> None:
+    with (
+        cable(),
+        recorder(tmp_path, "-i", "eth0", "--filter", kind) as one,
+        program(sys.executable, "-c", SHORT_LIVED, kind, str(hold)) as clients,
+    ):
+        assert line_of(clients.stdout) == "done"
+        assert one.end() == 130
+    told = [(packet.data[-8:], packet.pid) for packet in one.written.packets if packet.direction == 2]
+    sent = [(int(data), pid) for data, pid in told if data.isdigit()]
+    assert len(sent) >= 200
+    assert {pid for truth, pid in sent if pid != truth} <= {None}
+    assert any(pid == truth for truth, pid in sent) or not hold
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_a_connection_taken_by_another_process_than_the_listener_changes_hands()
     assert lab.ended == [(3, 0, 0)]
 
 
-def test_a_datagram_is_asked_for_each_time_it_leaves() -> None:
+def test_a_datagram_is_asked_for_each_time() -> None:
     """Ports change hands without a sign."""
     lab = Lab()
     lab.answer = A
@@ -164,14 +164,33 @@ def test_a_datagram_is_asked_for_each_time_it_leaves() -> None:
     assert lab.ended == [(1, 0, 0), (2, 1, 1)]
 
 
+def test_who_sent_before_the_owner_was_known_stays_unknown() -> None:
+    """A connection found late has had one owner all the time; a port may have had another."""
+    lab = Lab()
+    lab.send(udp(), OUT, 0)
+    lab.send(tcp(f.SYN), OUT, 0)
+    lab.answer = A
+    lab.send(udp(), OUT, 10)
+    lab.send(tcp(f.ACK), OUT, 10)
+    lab.owners.finish()
+    assert lab.ended == [(None, 0, 0), (1, 10, None), (1, 0, None)]
+
+
 def test_an_answer_to_a_datagram_is_for_whoever_asked_not_long_ago() -> None:
     lab = Lab()
     lab.answer = A
     lab.send(udp(), OUT, 0)
     lab.answer = None
     assert lab.owner(udp(out=False), IN, 900) is A
-    assert len(lab.asked) == 1
     assert lab.owner(udp(out=False), IN, 2500) is None
+
+
+def test_an_answer_to_a_port_that_another_has_now_is_not_for_whoever_asked() -> None:
+    lab = Lab()
+    lab.answer = A
+    lab.send(udp(), OUT, 0)
+    lab.answer = B
+    assert lab.owner(udp(out=False), IN, 1) is B
 
 
 def test_an_answer_holds_for_what_passed_before_it_was_given() -> None:
@@ -183,14 +202,12 @@ def test_an_answer_holds_for_what_passed_before_it_was_given() -> None:
     assert len(lab.asked) == 1
 
 
-def test_a_socket_gone_by_now_says_nothing_of_a_packet_that_waited() -> None:
+def test_a_process_that_began_after_the_packet_does_not_own_it() -> None:
+    """The ports changed hands while the packet waited."""
     lab = Lab()
-    lab.answer = A
-    lab.send(udp(), OUT, 0)
-    lab.lag, lab.answer = 50 * MS, None
-    assert lab.owner(udp(), OUT, 10) is A
-    lab.lag = 0
-    assert lab.owner(udp(), OUT, 20) is None
+    lab.answer = Owner(Subject(pid=9, process_created=START + 100 * MS))
+    assert lab.owner(udp(), OUT, 50) is None
+    assert lab.owner(udp(port=50001), OUT, 120) is lab.answer
 
 
 def test_questions_a_second_are_bounded() -> None:
