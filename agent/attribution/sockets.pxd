@@ -46,6 +46,8 @@ cdef class RecordParser:
     cdef Timeline timeline
     cdef readonly dict addresses
     cdef End _local, _remote, _last4, _last6
+    cdef dict _doubtful
+    cdef readonly bint complete
     cdef dict _seconds, _processes, _protocols
 
     @cython.locals(row=dict, local=End, remote=End, connected=cython.bint, listening=cython.bint, protocol=cython.int)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -29,6 +30,8 @@ from agent.model.device import Family
 from agent.model.moment import SECOND, parse_time
 from agent.model.protocols import parse_protocol
 from agent.model.settings import BY_NAME
+from agent.model.subject import UNATTRIBUTED, Subject
+from agent.model.vocabulary import Confidence
 
 NAME = "sockets"
 MANDATORY = ("start", "protocol", "local")
@@ -36,6 +39,7 @@ LISTENING = frozenset({"LISTEN", "LISTENING"})
 
 DEFAULT_SLACK_NS = int(BY_NAME["attribution.slack"].default) * SECOND
 
+_CONFIDENCES = {one.label: one for one in Confidence}
 _CACHED = 4096
 """Entries after which the cache of parsed times is emptied."""
 
@@ -73,11 +77,10 @@ def load(file: TextFile, context: Context) -> list[SocketRecords]:
 
 
 class SocketRecords:
-    """A loaded file of socket records. Complete: a socket that is not in it did not exist."""
+    """A loaded file of socket records. Complete, unless a record says otherwise: what is not in it did not exist."""
 
     name = NAME
     rank = Rank.RECORDS
-    complete = True
     misses: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
@@ -85,12 +88,14 @@ class SocketRecords:
         timeline: Timeline,
         *,
         path: str = "",
+        complete: bool = True,
         facts: frozenset[str] = frozenset(),
         addresses: tuple[Address, ...] = (),
         warnings: tuple[tuple[str, str], ...] = (),
     ) -> None:
         """`timeline`: frozen; `addresses`: local ends of the records; `warnings`: (code, text)."""
         self.path = path
+        self.complete = complete
         self.facts = facts
         self.warnings = warnings
         self.timeline = timeline
@@ -151,8 +156,9 @@ def load_socket_records(
         text = f"{source.path}: the file ends inside a record; the {len(timeline)} before it are used"
         warnings.append(("attribution_truncated", text))
     return SocketRecords(
-        timeline, path=source.path, facts=maker.facts, addresses=tuple(parser.addresses), warnings=tuple(warnings)
-    )
+        timeline, path=source.path, complete=parser.complete, facts=maker.facts, addresses=tuple(parser.addresses),
+        warnings=tuple(warnings),
+    )  # fmt: skip
 
 
 class End:
@@ -280,6 +286,9 @@ class RecordParser:
         self._seconds: dict[str, int] = {}
         self._processes: dict[str, int] = {}
         self._protocols: dict[Any, int] = {}
+        self._doubtful: dict[tuple[Subject, str], Subject] = {}
+        self.complete = True
+        """No record says that there were sockets that nobody saw."""
 
     def add(self, value: Any) -> None:
         """Adds the record that one line holds. Raises ValueError saying which key is wrong and what is allowed."""
@@ -310,6 +319,16 @@ class RecordParser:
             row.get("image"), row.get("services"), row.get("package_family_name", ...), row.get("pid"),
             row.get("user"), None if created_text is None else self._created(created_text), row.get("container"),
         )  # fmt: skip
+        confidence = row.get("confidence")
+        if confidence is not None:
+            subject = self._less_sure(subject, confidence)
+        elif subject.pid is None and subject.image is None and subject.services is None:
+            subject = UNATTRIBUTED  # whoever had the ports before has them no longer
+        complete = row.get("complete")
+        if complete is not None:
+            if type(complete) is not bool:
+                raise ValueError(f"complete must be true, false or null, not {_kind(complete)}")
+            self.complete = self.complete and complete
         if not local.anywhere:
             self._note(local)  # nothing below can find the line broken
         if connected:
@@ -322,6 +341,15 @@ class RecordParser:
                 start, end, protocol, local.version, local.anywhere, local.high, local.low, local.port,
                 False, 0, 0, 0, subject, None, listening,
             )  # fmt: skip
+
+    def _less_sure(self, subject: Subject, value: Any) -> Subject:
+        """The subject as its recorder was sure of it."""
+        if type(value) is not str or value not in _CONFIDENCES:
+            raise ValueError(f"confidence must be {', '.join(_CONFIDENCES)} or null, not {_kind(value)}")
+        known = self._doubtful.get((subject, value))
+        if known is None:
+            known = self._doubtful[subject, value] = replace(subject, confidence=_CONFIDENCES[value])
+        return known
 
     def _time(self, key: str, value: Any) -> int:
         """RFC 3339; the whole seconds of UTC times are parsed once each."""

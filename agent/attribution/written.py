@@ -15,10 +15,14 @@ from agent.attribution.values import SocketRecord
 from agent.model.moment import format_time
 from agent.model.protocols import TCP, protocol_name
 from agent.model.subject import Subject
+from agent.model.vocabulary import Confidence
 
 
-def record_line(record: SocketRecord, *, parent_pid: int | None = None) -> bytes:
-    """One line with its newline. A record without an owner says that whoever had the ports has them no longer."""
+def record_line(record: SocketRecord, *, parent_pid: int | None = None, complete: bool = True) -> bytes:
+    """One line with its newline. A record without an owner says that whoever had the ports has them no longer.
+
+    `complete`: False if the records come from somebody who did not see every socket.
+    """
     row: dict[str, Any] = {
         "start": format_time(record.start),
         "end": None if record.end is None else format_time(max(record.end, record.start)),
@@ -32,6 +36,8 @@ def record_line(record: SocketRecord, *, parent_pid: int | None = None) -> bytes
         row["state"] = "LISTEN"
     if record.subject.source:
         row |= _process(record.subject, parent_pid)
+    if not complete:
+        row["complete"] = False
     try:
         return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # half a surrogate pair in a path, which UTF-8 cannot carry
@@ -54,6 +60,8 @@ def _process(subject: Subject, parent_pid: int | None) -> dict[str, Any]:
         found["package_family_name"] = subject.package_family_name
     if subject.container is not None:
         found["container"] = subject.container
+    if subject.confidence is not Confidence.HIGH:
+        found["confidence"] = subject.confidence.label
     return found
 
 

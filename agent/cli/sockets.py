@@ -45,7 +45,7 @@ def command(
         attribution = attribution_of(asked)
         records = socket_records(attribution)
         for record in records:
-            file.write(record_line(record))
+            file.write(record_line(record, complete=attribution.complete))
         file.close()
     finally:
         file.abandon()  # does nothing to a file that is whole

@@ -1,7 +1,7 @@
-"""Socket records of a recording, as contract.md has them: one line for each owner of each conversation.
+"""Socket records of a recording: one line for each owner of each conversation.
 
-Knows the wire names of a record, which stand in `_line` only. Must not know packets or when an owner changes. A line
-is written when its end is known, and lines are whole: what a killed recording leaves behind can be read.
+Must not know packets, when an owner changes, or how a record is spelled (attribution/written.py does). A line is
+written when its end is known, and lines are whole: what a killed recording leaves behind can be read.
 
     book = SocketBook("out.jsonl")
     book.add(conversation, end_ns)
@@ -9,13 +9,11 @@ is written when its end is known, and lines are whole: what a killed recording l
 
 from __future__ import annotations
 
-import json
-
-from agent.attribution.values import Owner
+from agent.attribution.values import Owner, SocketRecord
+from agent.attribution.written import record_line
 from agent.model.address import Address, Endpoint
-from agent.model.moment import format_time
-from agent.model.protocols import TCP, protocol_name
-from agent.model.subject import Subject
+from agent.model.protocols import TCP
+from agent.model.subject import UNATTRIBUTED
 from agent.record.kept import KeptFile
 from agent.record.owners import Conversation
 from agent.record.processes import ProcessFacts, members
@@ -31,7 +29,7 @@ class SocketBook:
         self.count = 0
         self._facts = facts
         self._file = KeptFile(path) if path is not None else None
-        self._pending: list[str] = []
+        self._pending: list[bytes] = []
         self._held = 0
 
     def add(self, known: Conversation, end: int | None) -> None:
@@ -63,7 +61,8 @@ class SocketBook:
             if self._file is None:
                 continue
             parent = None if subject is None else self._facts.of(subject).ppid
-            line = _line(start, end, protocol, local, remote, subject, parent, initiated, listening=listening)
+            record = SocketRecord(start, end, protocol, local, remote, subject or UNATTRIBUTED, initiated, listening)
+            line = record_line(record, parent_pid=parent)
             self._pending.append(line)
             self._held += len(line)
             if self._held >= _FLUSH:
@@ -72,7 +71,7 @@ class SocketBook:
     def flush(self) -> None:
         """Hands what is pending to the file. Raises EnvironmentFailure; what was written before stays."""
         if self._file is not None and self._pending:
-            data = "".join(self._pending).encode(errors="surrogateescape")
+            data = b"".join(self._pending)
             self._pending.clear()
             self._held = 0
             self._file.write(data)
@@ -86,45 +85,3 @@ class SocketBook:
         """Ends without another write: something failed. What was written has its name."""
         if self._file is not None:
             self._file.keep()
-
-
-def _line(
-    start: int,
-    end: int | None,
-    protocol: int,
-    local: Endpoint,
-    remote: Endpoint | None,
-    subject: Subject | None,
-    parent: int | None,
-    initiated: bool | None,
-    *,
-    listening: bool,
-) -> str:
-    """One record. Without a subject it says that whoever had the ports before has them no longer."""
-    record: dict[str, object] = {
-        "start": format_time(start),
-        "end": None if end is None else format_time(max(end, start)),
-        "protocol": protocol_name(protocol),
-        "local": str(local),
-        "remote": None if remote is None else str(remote),
-    }
-    if protocol == TCP and initiated is not None:
-        record["initiated"] = initiated
-    if listening:
-        record["state"] = "LISTEN"
-    if subject is not None:
-        created = subject.process_created
-        record |= {
-            "pid": subject.pid,
-            "process_created": None if created is None else format_time(created),
-            # An image that is not that file on this host (a container's) must not meet a rule elsewhere, either.
-            "image": subject.image if subject.canonical_image is not None else None,
-            "services": None if subject.services is None else list(subject.services),
-            "user": subject.user,
-            "parent_pid": parent,
-        }
-        if subject.package_known:
-            record["package_family_name"] = subject.package_family_name
-        if subject.container is not None:
-            record["container"] = subject.container
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"

@@ -155,6 +155,8 @@ class _Run:
         self.looking = False
         if self.interrupted:
             self.frames.cut()
+            if self.options.speed is not None:
+                self.stop.set()  # what was looked at has not happened yet
         timed = (batch.time(number) for _, batch in ahead for number in range(batch.count) if batch.has_time(number))
         return next(timed, 0)
 

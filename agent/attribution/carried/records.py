@@ -16,9 +16,10 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 
-from agent.attribution.carried.facts import ETL2PCAPNG, OPTION_8, PIB, Fact
+from agent.attribution.carried.facts import ETL2PCAPNG, OPTION_8, PIB, PTCPDUMP, Fact
 from agent.attribution.evidence import Claim, Rank
 from agent.attribution.processes import hosted_services, subject_of
 from agent.attribution.subjects import PACKAGES_ROOT, SubjectMaker
@@ -233,6 +234,8 @@ class CarriedRecords:
         for fact in self._facts:
             maker = makers[fact.source, fact.rank]
             subject = subject_of(maker, fact.claim, hosted_services(fact.claim), fact.confidence)
+            if fact.source == PTCPDUMP and subject.container is not None:
+                subject = replace(subject, canonical_image=None)  # a path in there is another file than on the host
             subjects.append(found.setdefault(subject, subject))
         return subjects
 

@@ -1,0 +1,166 @@
+"""`attribution` and `sockets`: sources as a report and as records, from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.cli import main
+from agent.sinks.summary import disagreements
+
+NXLOG = {
+    "SourceName": "Microsoft-Windows-Sysmon", "Channel": "Microsoft-Windows-Sysmon/Operational", "EventID": 3,
+    "Protocol": "tcp", "Initiated": "true", "SourceIsIpv6": "false", "DestinationIsIpv6": "false",
+    "User": r"LAB\ann", "RuleName": "-",
+}  # fmt: skip
+
+
+@pytest.fixture
+def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The built-in laptop's capture with its socket records and device document."""
+    monkeypatch.chdir(tmp_path)
+    done = main.run(
+        ["generate", "office-laptop-under-attack", "-o", "o.pcapng", "--sockets", "o.jsonl", "--device", "o.yaml"]
+    )
+    assert done == 0
+    capsys.readouterr()
+    return tmp_path
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main.run([*arguments, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def sysmon_of(sockets: Path, path: Path, *, hours: int = 0, hosts: tuple[str, ...] = ("LAPTOP",)) -> int:
+    """The outbound TCP connections of socket records as a Sysmon log whose clock is `hours` ahead; how many."""
+    lines = []
+    for text in sockets.read_text("utf-8").splitlines():
+        row = json.loads(text)
+        if row["protocol"] != "tcp" or not row.get("initiated") or row["remote"] is None or "[" in row["local"]:
+            continue
+        local, remote = row["local"].split(":"), row["remote"].split(":")
+        start = row["start"].replace("T", " ").rstrip("Z")[:23]
+        moment = f"{start[:11]}{int(start[11:13]) + hours:02d}{start[13:]}"
+        lines += [
+            json.dumps({
+                **NXLOG, "Hostname": host, "UtcTime": moment, "ProcessId": str(row["pid"]), "Image": row["image"],
+                "ProcessGuid": f"{{5770385f-c22a-43e0-bf4c-{row['pid']:012d}}}",
+                "SourceIp": local[0], "SourcePort": local[1], "DestinationIp": remote[0], "DestinationPort": remote[1],
+            })
+            for host in hosts
+        ]  # fmt: skip
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return len(lines) // len(hosts)
+
+
+def test_a_report_of_a_capture_counts_its_flows_by_source_and_confidence(
+    office: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = answer(capsys, "attribution", "o.pcapng", "o.jsonl", "--device", "o.yaml")
+    found = report["attribution"]
+    assert report["flows"] == found["attributed_flows"] + found["unattributed_flows"]
+    assert found["by_source"] == {"sockets": found["attributed_flows"]}
+    assert sum(found["by_confidence"].values()) == found["attributed_flows"]
+    assert found["top_unattributed"][0]["packets"] >= found["top_unattributed"][-1]["packets"] > 0
+    assert [row["source"] for row in report["sources"]] == ["sockets"]
+
+
+def test_the_report_is_a_page_for_people_too(office: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["attribution", "o.pcapng", "o.jsonl", "--device", "o.yaml"]) == 0
+    out = capsys.readouterr().out
+    for title in ("Sources, the most believed first", "Top remotes of flows without an owner", "Packets by process"):
+        assert title in out
+
+
+def test_a_report_without_a_capture_says_what_the_sources_hold(
+    office: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = sysmon_of(office / "o.jsonl", office / "s.jsonl")
+    report = answer(capsys, "attribution", "s.jsonl", "o.jsonl")
+    assert report["captures"] == []
+    assert [(row["source"], row["rank"]) for row in report["sources"]] == [("sockets", "records"), ("sysmon", "log")]
+    assert report["sources"][1]["sockets"] == count
+    assert report["sources"][1]["host"] == "LAPTOP"
+
+
+def test_a_log_whose_clock_is_hours_off_attributes_as_one_that_is_right(
+    office: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody says by how much: the flows that both show do."""
+    sysmon_of(office / "o.jsonl", office / "right.jsonl")
+    sysmon_of(office / "o.jsonl", office / "late.jsonl", hours=7)
+    reports = [
+        answer(capsys, "attribution", "o.pcapng", name, "--device", "o.yaml") for name in ("right.jsonl", "late.jsonl")
+    ]
+    right, late = (report["attribution"] for report in reports)
+    assert late["by_source"] == right["by_source"]
+    assert right["by_source"]["sysmon"] > 100
+    (offset,) = late["clock_offsets"]
+    assert offset["applied"]
+    assert abs(offset["seconds"] + 7 * 3600) < 5
+    assert "clock_offset" in {warning["code"] for warning in reports[1]["warnings"]}
+
+
+@pytest.mark.parametrize("inputs", [["o.jsonl"], ["late.jsonl", "o.pcapng"]], ids=["records", "log and capture"])
+def test_a_replay_answers_alike_with_the_sources_and_with_the_records_made_of_them(
+    inputs: list[str], office: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Records made with the capture at hand are by its clock."""
+    sysmon_of(office / "o.jsonl", office / "late.jsonl", hours=7)
+    made = answer(capsys, "sockets", *inputs, "-o", "made.jsonl", "--device", "o.yaml")
+    assert made["records"] == len((office / "made.jsonl").read_text("utf-8").splitlines()) > 100
+    processes = []
+    for number, source in enumerate((inputs[0], "made.jsonl")):
+        arguments = ["replay", "o.pcapng", "--device", "o.yaml", "--attribution", source, "--mode", "full"]
+        assert main.run([*arguments, "--decisions", f"{number}.jsonl", "--summary-json", f"{number}.json"]) == 0
+        rows = [json.loads(line) for line in (office / f"{number}.jsonl").read_text("utf-8").splitlines()]
+        processes.append([(row["flow_id"], row["verdict"], row["process"] and row["process"]["image"]) for row in rows])
+        assert disagreements(json.loads((office / f"{number}.json").read_text("utf-8"))) == []
+        capsys.readouterr()
+    assert processes[0] == processes[1]
+
+
+def test_several_hosts_of_a_log_are_not_mixed_into_one(office: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    count = sysmon_of(office / "o.jsonl", office / "two.jsonl", hosts=("LAPTOP", "SERVER.lab.test"))
+    assert main.run(["sockets", "two.jsonl", "-o", "x.jsonl"]) == 2
+    assert "shows 2 hosts (LAPTOP, SERVER.lab.test): give --host NAME" in capsys.readouterr().err
+    assert not (office / "x.jsonl").exists()
+    assert answer(capsys, "sockets", "two.jsonl", "-o", "x.jsonl", "--host", "server")["records"] == count
+
+
+def test_a_file_that_is_mostly_broken_is_refused_unless_lenient(
+    office: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = (office / "o.jsonl").read_text("utf-8").splitlines()[:4]
+    (office / "b.jsonl").write_text("\n".join([*good, "{broken", "{broken"]) + "\n", "utf-8")
+    assert main.run(["sockets", "b.jsonl", "-o", "x.jsonl"]) == 2
+    assert "b.jsonl: line 5: is not JSON" in capsys.readouterr().err
+    made = answer(capsys, "sockets", "b.jsonl", "-o", "x.jsonl", "--lenient")
+    assert made["records"] == 4
+    assert [warning["code"] for warning in made["warnings"]] == ["lines_broken"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["sockets", "o.jsonl"], "sockets: give -o OUT.jsonl"),
+        (["sockets", "-", "-o", "x.jsonl"], "-: a pipe cannot be read twice"),
+        (["sockets", "o.pcapng", "-o", "x.jsonl", "--device", "o.yaml"], "no packet in there names a process"),
+        (["attribution", "absent.jsonl"], "absent.jsonl: cannot be read"),
+        (["attribution", "o.yaml"], "no known attribution format"),
+        (["attribution", "o.jsonl", "--format", "nope"], "is no attribution format; known: sockets, events"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_usage_errors_are_one_line_and_exit_2(
+    arguments: list[str], text: str, office: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(arguments) == 2
+    err = capsys.readouterr().err
+    assert text in err
+    assert err.count("\n") == 1
