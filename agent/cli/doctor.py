@@ -53,7 +53,19 @@ COMPILED = (
     "agent.sinks.lines",
 )
 """Modules that are compiled where a C compiler exists."""
-LIBRARIES = ("netaddr", "orjson", "psutil", "pyarrow", "pyyaml", "rich", "scapy", "typer", "zstandard")
+LIBRARIES = (
+    "defusedxml",
+    "evtx",
+    "netaddr",
+    "orjson",
+    "psutil",
+    "pyarrow",
+    "pyyaml",
+    "rich",
+    "scapy",
+    "typer",
+    "zstandard",
+)
 TOOLS = ("nft", "iptables", "tcpdump", "tshark")
 _CAPABILITIES = {12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW"}
 _STYLES = {"ok": "green", "no": "yellow"}
@@ -84,7 +96,7 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="The same as JS
 
 def examine() -> list[Finding]:
     """Every finding, in the order in which it is shown."""
-    return [*_engine(), *_system(), *_libraries(), *_privileges(), *_tools(), _queue(), *_recording(), _sockets()]
+    return [*_engine(), *_system(), *_libraries(), *_privileges(), *_tools(), _queue(), *_recording(), *_attribution()]
 
 
 def engine(findings: list[Finding]) -> str:
@@ -199,16 +211,20 @@ def _recording() -> list[Finding]:
     return [_found("recording", "capture", capture), _found("recording", "filter", filters)]
 
 
-def _sockets() -> Finding:
-    """Whether psutil may see every process's sockets, or only our own's."""
+def _attribution() -> list[Finding]:
+    """Whether the kernel tells whose a socket is, and whether psutil may see every process's sockets."""
 
-    def look() -> tuple[bool, str]:
+    def kernel() -> tuple[bool, str]:
+        import_module("agent.attribution.live.source").LiveSource(ask=True)
+        return True, "the kernel tells the socket of each flow"
+
+    def listed() -> tuple[bool, str]:
         psutil = import_module("psutil")
         connections = psutil.net_connections("inet")
         owned = sum(connection.pid is not None for connection in connections)
         return owned == len(connections), f"{owned} of {len(connections)} sockets show their process"
 
-    return _found("attribution", "psutil", look)
+    return [_found("attribution", "sock_diag", kernel), _found("attribution", "psutil", listed)]
 
 
 def _found(area: str, name: str, look: Callable[[], tuple[bool, str]]) -> Finding:
