@@ -44,12 +44,20 @@ def _text(value: Any, known: dict[int, str]) -> str:
         return encode_basestring(value)
     if isinstance(value, bool):
         return "true" if value else "false"
+    if type(value) is int:
+        return str(value)
+    if isinstance(value, Address):  # which is a tuple, too
+        return encode_basestring(str(value))
+    if isinstance(value, tuple | list):
+        if value and all(map(_is_network, value)):
+            return '["' + '","'.join(sorted({_network(item, known) for item in value})) + '"]'
+        return "[" + ",".join([_text(item, known) for item in value]) + "]"
     if isinstance(value, Filter):
         if id(value) not in known:
             known[id(value)] = _members(value, known)
         return known[id(value)]
-    if isinstance(value, Address | Network):
-        return encode_basestring(str(value) if isinstance(value, Address) else prefix_text(value))
+    if isinstance(value, Network):
+        return encode_basestring(prefix_text(value))
     if is_dataclass(value):
         return _members(value, known)
     if isinstance(value, Mapping):
@@ -57,10 +65,6 @@ def _text(value: Any, known: dict[int, str]) -> str:
         return "{" + ",".join([f"{encode_basestring(key)}:{texts[key]}" for key in sorted(texts)]) + "}"
     if isinstance(value, frozenset):
         return "[" + ",".join([_text(item, known) for item in sorted(value)]) + "]"
-    if isinstance(value, tuple | list):
-        if value and all(map(_is_network, value)):
-            return '["' + '","'.join(sorted({_network(item, known) for item in value})) + '"]'
-        return "[" + ",".join([_text(item, known) for item in value]) + "]"
     return json.dumps(value)
 
 
