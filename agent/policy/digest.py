@@ -22,6 +22,7 @@ from agent.model.rule import Network
 from agent.policy.effective import EffectivePolicy, Filter
 from agent.policy.values import prefix_text
 
+_PLAIN = {True: "true", False: "false"}
 NOT_COUNTED = frozenset({"generation", "digest", "warnings"})
 
 
@@ -43,7 +44,7 @@ def _text(value: Any, known: dict[int, str]) -> str:
     if isinstance(value, str):
         return encode_basestring(value)
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return _PLAIN[value]
     if type(value) is int:
         return str(value)
     if isinstance(value, Address):  # which is a tuple, too
@@ -84,7 +85,12 @@ def _members(value: Any, known: dict[int, str]) -> str:
     members = []
     for name in _names(cast(Hashable, type(value))):
         one = getattr(value, name)
-        text = "null" if one is None else encode_basestring(one) if type(one) is str else _text(one, known)
+        if one is None:  # the most frequent values without a call
+            text = "null"
+        elif type(one) is str:
+            text = encode_basestring(one)
+        else:
+            text = _PLAIN[one] if type(one) is bool else _text(one, known)
         members.append(f'"{name}":{text}')
     return "{" + ",".join(members) + "}"
 
