@@ -197,6 +197,7 @@ def main() -> NoReturn:
     """The console script."""
     gc.set_threshold(COLLECT_AFTER)
     code = run(sys.argv[1:])
+    gc.freeze()  # nothing that is left needs to be searched before it goes
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

@@ -87,7 +87,7 @@ def _is_plain(part: Table | Line) -> bool:
     rows = (part.columns, *part.rows)
     return (
         bool(part.columns and part.rows)
-        and all(len(row) == len(part.columns) and all(cell.isascii() for cell in row) for row in rows)
+        and all(len(row) == len(part.columns) and "".join(row).isascii() for row in rows)
         and part.title.isascii()
         and all(column.isprintable() for column in part.columns)
         and 0 < len(printable(part.title)) < _width(_widths(part)) < _NOT_A_TERMINAL
@@ -96,7 +96,12 @@ def _is_plain(part: Table | Line) -> bool:
 
 def _widths(table: Table) -> list[int]:
     """Columns each column needs."""
-    return [max(len(printable(cell)) for cell in column) for column in zip(table.columns, *table.rows, strict=True)]
+    return [max(map(len, _printable(column))) for column in zip(table.columns, *table.rows, strict=True)]
+
+
+def _printable(cells: Sequence[str]) -> Sequence[str]:
+    """Each of them as `printable` has it; asked together, since thousands of rows hardly ever hold one that differs."""
+    return cells if "".join(cells).isprintable() else [printable(cell) for cell in cells]
 
 
 def _width(columns: list[int]) -> int:
@@ -113,7 +118,7 @@ def _plain_lines(part: Table | Line) -> Iterator[str]:
     right = [column in part.right for column in part.columns]
 
     def line(row: Sequence[str]) -> str:
-        cells = zip(map(printable, row), widths, right, strict=True)
+        cells = zip(_printable(row), widths, right, strict=True)
         return "  " + "   ".join(
             cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in cells
         )

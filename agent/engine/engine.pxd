@@ -41,7 +41,7 @@ cdef class Engine:
     cpdef authorise(self, Py_ssize_t slot, bint out, int flag, bint loopback)
     @cython.locals(flows=FlowTable, meta=cython.ulonglong, key=cython.ulonglong, protocol=cython.int, version=cython.int, icmp=cython.bint, subject=cython.ulonglong, names=cython.ulonglong, number=cython.Py_ssize_t, cut=cython.bint)
     cpdef reauthorise(self, Py_ssize_t slot)
-    @cython.locals(header=Header, now=cython.ulonglong, allowed=cython.bint, version=cython.int, flow=cython.ulonglong, number=cython.Py_ssize_t)
+    @cython.locals(header=Header, flows=FlowTable, now=cython.ulonglong, allowed=cython.bint, version=cython.int, flow=cython.ulonglong, number=cython.Py_ssize_t)
     cpdef Py_ssize_t inspect(self, Py_ssize_t slot, bint out) except -2
     @cython.locals(meta=cython.ulonglong, verdict=cython.Py_ssize_t, reason=cython.Py_ssize_t)
     cpdef ended(self, Py_ssize_t slot, int end)

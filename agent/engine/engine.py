@@ -263,7 +263,6 @@ class Engine:
         service = None
         if header.protocol == 17:
             allowed = (self.flows.meta(slot) & 3) == 1
-            remote = self._remote(slot)
             port = header.destination_port if out else header.source_port
             flow = self.flows.word(slot, FLOW_ID)
             if flow in self.answers:
@@ -271,9 +270,14 @@ class Engine:
             if port == DNS_PORT:
                 # Who asks for a name of the channel needs no fragments: what follows could be anything.
                 message = b"" if out and header.fragment else header.message()
-                service = self.essentials.judge_dns(policy, flow, remote, out, message, allowed, now)
+                flows = self.flows
+                resolver = self.essentials.is_resolver(
+                    header.version, flows.word(slot, REMOTE_HIGH), flows.word(slot, REMOTE_LOW)
+                )
+                service = self.essentials.judge_dns(policy, flow, resolver, out, message, allowed, now)
             else:
                 version = header.version
+                remote = self._remote(slot)
                 service = self.essentials.judge_dhcp(policy, version, remote, out, header.message(), allowed, now)
         else:
             source = self._address(6, header.source_high, header.source_low)

@@ -23,6 +23,7 @@ _MAX_NAMES = 4096
 _MAX_SERVERS = _MAX_RESOLVERS = 64
 _BROADCAST = Address(4, 0xFFFFFFFF)
 _DHCP6_SERVERS = Address(6, 0xFF020000_00000000_00000000_00010002)
+_LOW_HALF = (1 << 64) - 1
 _CLIENT_PORTS = {4: (68, 67), 6: (546, 547)}
 
 
@@ -48,17 +49,26 @@ class Essentials:
         """Questions for names outside the cloud channel that an open DNS policy let through."""
         self.learned_resolvers: list[Address] = []
         """Those that DHCP handed out beyond the configured ones, in order."""
+        self._resolver_words: set[tuple[int, int, int]] = set()
         self._transactions: dict[tuple[int, int], int] = {}
         self._servers: set[Address] = set()
         self._admitted: dict[str, bool] = {}
         self._cloud: CloudChannel | None = None
 
+    def is_resolver(self, version: int, high: int, low: int) -> bool:
+        """Whether an address of 128 bits (IPv4: `high` 0) is among the resolvers, which only ever get more."""
+        if len(self._resolver_words) != len(self.resolvers):
+            self._resolver_words = {(one.version, one.value >> 64, one.value & _LOW_HALF) for one in self.resolvers}
+        return (version, high, low) in self._resolver_words
+
     def judge_dns(
-        self, policy: EffectivePolicy, flow: int, remote: Address, out: bool, message: bytes, allowed: bool, now: int
+        self, policy: EffectivePolicy, flow: int, resolver: bool, out: bool, message: bytes, allowed: bool, now: int
     ) -> str | None:
-        """One packet of a flow to port 53. `allowed`: the flow's own verdict, by a rule or an open DNS policy."""
+        """One packet of a flow to port 53. `allowed`: the flow's own verdict, by a rule or an open DNS policy.
+
+        `resolver`: its remote is one (`is_resolver`).
+        """
         parsed = parse_dns(message)
-        resolver = remote in self.resolvers
         if out:
             if not isinstance(parsed, Question):
                 return None

@@ -77,10 +77,11 @@ def _parse(message: bytes) -> Question | Answer | None:
     kind = message[at] << 8 | message[at + 1]
     plain = answers == 0 and message[8] | message[9] | message[10] == 0 and flags & 0x000F == 0
     plain = plain and _ends(message, at + 4, message[11])
-    question = Question(message[0] << 8 | message[1], name, kind, plain)
+    # Made as tuples are: the constructors of named ones are interpreted, and every DNS packet comes by here.
+    question = tuple.__new__(Question, (message[0] << 8 | message[1], name, kind, bool(plain)))
     if not flags & 0x8000:
         return question
-    return Answer(question, at + 4, 0 if flags & 0x000F else min(answers, MAX_RECORDS))
+    return tuple.__new__(Answer, (question, at + 4, 0 if flags & 0x000F else min(answers, MAX_RECORDS)))
 
 
 def _ends(message: bytes, at: int, additional: int) -> bool:

@@ -35,8 +35,9 @@ class CompiledRule:
     """What became of one rule on one device."""
 
     rule: ExclusionRule
-    place: str
-    """List, position and name, for errors."""
+    family: Family
+    index: int
+    """The rule's list and its position there."""
     filter: Filter | None = None
     """None: the rule is ignored."""
     code: str | None = None
@@ -45,6 +46,11 @@ class CompiledRule:
     """... and for people."""
     notes: tuple[Note, ...] = ()
     """What had to be assumed, or looks wrong, although the rule is active."""
+
+    @property
+    def place(self) -> str:
+        """List, position and name, for errors."""
+        return rule_place(self.family, self.index, self.rule.name)
 
 
 class _IgnoredError(Exception):
@@ -60,7 +66,6 @@ def compile_rules(
     usable = support(device, "rules", settings)
     executables = None if device.executables is None else frozenset(device.executables)
     for index, rule in enumerate(rules_of(document, device.family)):
-        place = rule_place(device.family, index, rule.name)
         try:
             if not usable.supported:
                 raise _IgnoredError("rules_unsupported", usable.because)
@@ -68,10 +73,10 @@ def compile_rules(
             filter, notes = _compile(rule, device, settings, image, found, active)
         except _IgnoredError as ignored:
             code, because = ignored.args
-            compiled.append(CompiledRule(rule=rule, place=place, code=code, because=because))
+            compiled.append(CompiledRule(rule=rule, family=device.family, index=index, code=code, because=because))
         else:
             active += 1
-            compiled.append(CompiledRule(rule=rule, place=place, filter=filter, notes=notes))
+            compiled.append(CompiledRule(rule=rule, family=device.family, index=index, filter=filter, notes=notes))
     return compiled
 
 
@@ -130,6 +135,8 @@ def _image(
 
 def _absent(filter: Filter, device: Device) -> list[Note]:
     """A service or package the device does not list. The rule stays active: X10 asks for executables only."""
+    if filter.service is None and filter.package is None:
+        return []
     facts: Sequence[tuple[str, str | None, tuple[str, ...] | None]] = (
         ("service", filter.service, device.services),
         ("package", filter.package, device.packages),

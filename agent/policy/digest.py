@@ -22,6 +22,7 @@ from agent.model.rule import Network
 from agent.policy.effective import EffectivePolicy, Filter
 from agent.policy.values import prefix_text
 
+_PLAIN = {True: "true", False: "false"}
 NOT_COUNTED = frozenset({"generation", "digest", "warnings"})
 
 
@@ -43,13 +44,21 @@ def _text(value: Any, known: dict[int, str]) -> str:
     if isinstance(value, str):
         return encode_basestring(value)
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return _PLAIN[value]
+    if type(value) is int:
+        return str(value)
+    if isinstance(value, Address):  # which is a tuple, too
+        return encode_basestring(str(value))
+    if isinstance(value, tuple | list):
+        if value and all(map(_is_network, value)):
+            return '["' + '","'.join(sorted({_network(item, known) for item in value})) + '"]'
+        return "[" + ",".join([_text(item, known) for item in value]) + "]"
     if isinstance(value, Filter):
         if id(value) not in known:
             known[id(value)] = _members(value, known)
         return known[id(value)]
-    if isinstance(value, Address | Network):
-        return encode_basestring(str(value) if isinstance(value, Address) else prefix_text(value))
+    if isinstance(value, Network):
+        return encode_basestring(prefix_text(value))
     if is_dataclass(value):
         return _members(value, known)
     if isinstance(value, Mapping):
@@ -57,10 +66,6 @@ def _text(value: Any, known: dict[int, str]) -> str:
         return "{" + ",".join([f"{encode_basestring(key)}:{texts[key]}" for key in sorted(texts)]) + "}"
     if isinstance(value, frozenset):
         return "[" + ",".join([_text(item, known) for item in sorted(value)]) + "]"
-    if isinstance(value, tuple | list):
-        if value and all(map(_is_network, value)):
-            return '["' + '","'.join(sorted({_network(item, known) for item in value})) + '"]'
-        return "[" + ",".join([_text(item, known) for item in value]) + "]"
     return json.dumps(value)
 
 
@@ -80,7 +85,12 @@ def _members(value: Any, known: dict[int, str]) -> str:
     members = []
     for name in _names(cast(Hashable, type(value))):
         one = getattr(value, name)
-        text = "null" if one is None else encode_basestring(one) if type(one) is str else _text(one, known)
+        if one is None:  # the most frequent values without a call
+            text = "null"
+        elif type(one) is str:
+            text = encode_basestring(one)
+        else:
+            text = _PLAIN[one] if type(one) is bool else _text(one, known)
         members.append(f'"{name}":{text}')
     return "{" + ",".join(members) + "}"
 

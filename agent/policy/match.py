@@ -94,7 +94,10 @@ def fact_keys(condition: Condition, facts: Facts) -> tuple[Hashable, ...]:
     subject = facts.subject
     if condition == "process_path":
         image = subject.canonical_image
-        return () if image is None else (image, _last_component(image, "\\"), _last_component(image, "/"))
+        if image is None:
+            return ()
+        # A pattern whose key is a last component has others before it: so has an image that fits it.
+        return (image, *[_last_component(image, separator) for separator in "\\/" if separator in image])
     if condition == "service_name":
         return subject.services or ()
     fact = facts.direction if condition == "direction" else package_fact(subject)

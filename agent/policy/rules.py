@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from agent.model.device import Family
+from agent.model.errors import PolicyError
 from agent.model.rule import MAX_REMOTES, ExclusionRule, Network, RuleDocument
 from agent.model.vocabulary import Direction
 from agent.policy.fields import (
@@ -119,8 +120,16 @@ def _rules(value: Tree, place: Place, name: str) -> tuple[ExclusionRule, ...]:
 
 
 def _rule(item: Tree, place: Place, family: Family, index: int) -> ExclusionRule:
-    given = item.get("name") if isinstance(item, dict) else None
-    here = Place(place.path, rule_place(family, index, given if isinstance(given, str) else None))
+    try:
+        return _checked(item, place, family)
+    except PolicyError:
+        # Once more, with a name for its place: thousands of good rules need none.
+        given = item.get("name") if isinstance(item, dict) else None
+        here = Place(place.path, rule_place(family, index, given if isinstance(given, str) else None))
+        return _checked(item, here, family)
+
+
+def _checked(item: Tree, here: Place, family: Family) -> ExclusionRule:
     fields = mapping(item, here)
     for key in fields:
         if key not in FIELDS[family]:

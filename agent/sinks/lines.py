@@ -53,7 +53,7 @@ def clean(value: Any) -> Any:
         return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
     if isinstance(value, int):  # and bool
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):  # dict first: asking an abstract class takes a while
         # Keys and numbers are most of a summary: they are taken without a call.
         return {
             key if type(key) is str and key.isascii() else clean(key): item if type(item) is int else clean(item)
