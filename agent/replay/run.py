@@ -24,11 +24,11 @@ from agent.datapath import datapath as compiled_datapath
 from agent.datapath.links import AMBIGUOUS_LINKS, SUPPORTED_LINKS
 from agent.model.errors import UsageError
 from agent.model.vocabulary import Mode
+from agent.replay.beforehand import Beforehand
 from agent.replay.frames import Frames, expand
-from agent.replay.local import LOOK_AHEAD, infer, survey
 from agent.replay.options import Progress, ProgressCallback, ReplayOptions, ReplayResult
 from agent.replay.track import Track
-from agent.replay.wiring import World, add_carried, load_world, other_rules, settle_attribution
+from agent.replay.wiring import World, load_world, other_rules
 from agent.sinks.summary import CaptureRow
 
 if TYPE_CHECKING:
@@ -136,22 +136,17 @@ class _Run:
     # Before the first packet ------------------------------------------------------------------------------------
 
     def look(self) -> int:
-        """Settle local addresses and resolvers; returns the time of the first packet."""
+        """Settle what the first packets tell; returns the time of the first."""
         world = self.world
         ahead = self._look_ahead(1)
         refused = [capture.refused for capture in self.frames.captures if capture.refused is not None]
         if len(refused) == len(self.frames.captures):
             raise UsageError(f"{', '.join(self.options.captures)}: no capture in there; the first file: {refused[0]}")
-        if world.local_basis == "none":
-            self._find_local()
-        if not world.resolvers:
-            self._find_resolvers()
-        if not self.interrupted:
-            world.captures = tuple(capture.path for capture in self.frames.captures if capture.refused is None)
-            add_carried(world, self.options, self.progress, lambda: self.interrupted)
-            self._tell_pipes()
-        if world.attribution is not None and world.attribution.recorded:
-            settle_attribution(world, self.options, survey(self._look_ahead(LOOK_AHEAD)).openings)
+        world.captures = tuple(capture.path for capture in self.frames.captures if capture.refused is None)
+        beforehand = Beforehand(world, self.options, self._look_ahead)
+        beforehand.find_local(one for interface in self.frames.interfaces for one in interface.addresses)
+        beforehand.find_resolvers()
+        beforehand.find_owners(self.progress, lambda: self.interrupted)
         self.looking = False
         if self.interrupted:
             self.frames.cut()
@@ -179,49 +174,6 @@ class _Run:
             return None
         finally:
             self.reading = False
-
-    def _find_local(self) -> None:
-        """In the order of contract.md: interfaces, attribution, outbound frames, look-ahead."""
-        world = self.world
-        interfaces = list(dict.fromkeys(one for interface in self.frames.interfaces for one in interface.addresses))
-        attributed = world.attribution.local_addresses() if world.attribution is not None else []
-        for basis, found in (("interfaces", interfaces), ("attribution", attributed)):
-            if found:
-                world.local_exact, world.local_basis = list(found), basis
-                return
-        seen = survey(self._look_ahead(LOOK_AHEAD))
-        if seen.outbound:
-            world.local_exact, world.local_basis = list(seen.outbound), "outbound_frames"
-        elif seen.packets:
-            world.local_exact, world.local_basis = list(infer(seen)), "look_ahead"
-
-    def _find_resolvers(self) -> None:
-        """Without configured resolvers those that answered this host in the look-ahead stand in, with a warning."""
-        world = self.world
-        local = set(world.local_exact)
-        networks = world.local_networks
-        pairs = survey(self._look_ahead(LOOK_AHEAD)).resolvers
-        found = [
-            server
-            for client, server in pairs
-            if (client in local or any(client in network for network in networks)) and server not in local
-        ]
-        world.resolvers = list(dict.fromkeys(found))
-        if world.resolvers:
-            names = ", ".join(str(address) for address in world.resolvers)
-            world.warnings.append(
-                ("resolvers_inferred", f"no resolver is configured: {names} answered questions and is taken for one")
-            )
-
-    def _tell_pipes(self) -> None:
-        """A pipe can be read once only: what it says of processes comes too late."""
-        if "-" not in self.options.captures or not self.options.settings.flag("attribution.carried"):
-            return
-        from agent.replay.carried import carries  # only pipes ask
-
-        if carries(self._look_ahead(LOOK_AHEAD)):
-            text = "standard input names processes, which only a file can be searched for beforehand: give a file"
-            self.world.warnings.append(("carried_owners_unread", text))
 
     def _tracks(self, first: int) -> list[Track]:
         tracks: list[Track] = []

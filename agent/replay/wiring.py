@@ -48,6 +48,8 @@ class World:
     """Paths of all captures of the run."""
     openings: tuple[Opening, ...] = ()
     """When flows began among the first packets."""
+    inside: tuple[Address, ...] = ()
+    """Addresses among the first packets that lie in a prefix of the device."""
     warnings: list[tuple[str, str]] = field(default_factory=list)
     seed: int = field(default_factory=lambda: int.from_bytes(os.urandom(8), "big"))
     """Of every hash that packets choose the keys of; one for all tracks, which share what was seen of the packets."""
@@ -125,16 +127,21 @@ def _perhaps_failing(source: Source, options: ReplayOptions) -> Source:
     return source if failing is None else Failing(source, answers=failing)
 
 
-def settle_attribution(world: World, options: ReplayOptions, openings: Iterable[Opening]) -> None:
-    """Tell the sources whose sockets are wanted and when the capture's first flows began."""
+def settle_attribution(
+    world: World, options: ReplayOptions, openings: Iterable[Opening], inside: Iterable[Address]
+) -> None:
+    """Tell the sources whose sockets are wanted and when the capture's first flows began.
+
+    `inside`: addresses that are the device's because they lie in one of its prefixes.
+    """
     from agent.attribution.recorded import Surroundings
 
     if world.attribution is None:
         return
-    settings, world.openings = options.settings, tuple(openings)
+    settings, world.openings, world.inside = options.settings, tuple(openings), tuple(inside)
     world.attribution.settle(
         Surroundings(
-            addresses=tuple(world.local_exact),
+            addresses=(*world.local_exact, *world.inside),
             openings=world.openings,
             clock_limit=settings.number("attribution.clock_limit") * SECOND,
             clock_hits=settings.number("attribution.clock_hits"),
@@ -232,5 +239,5 @@ def other_rules(world: World, options: ReplayOptions) -> tuple[World, ReplayOpti
     if "attribution_failed" in options.simulate:
         other.attribution = _attribution(options, world.device)  # it counts its answers
         add_carried(other, options, None, lambda: False)
-        settle_attribution(other, options, world.openings)
+        settle_attribution(other, options, world.openings, world.inside)
     return other, replace(options, rules=options.compare, decisions=None, allowed=None, denied=None)

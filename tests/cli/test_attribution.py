@@ -164,3 +164,10 @@ def test_usage_errors_are_one_line_and_exit_2(
     err = capsys.readouterr().err
     assert text in err
     assert err.count("\n") == 1
+
+
+def test_a_prefix_tells_whose_log_it_is_as_well_as_an_address(office: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sysmon_of(office / "o.jsonl", office / "late.jsonl", hours=7)
+    found = answer(capsys, "attribution", "o.pcapng", "late.jsonl", "--local", "10.20.0.0/28")
+    assert found["attribution"]["clock_offsets"][0]["applied"]
+    assert found["attribution"]["by_source"]["sysmon"] > 100
