@@ -17,7 +17,7 @@ from agent.model.subject import Subject
 from agent.model.vocabulary import Confidence, Direction, Reason, Verdict
 from agent.policy.effective import EffectivePolicy, EssentialService, FlowFacts
 from agent.policy.explain import NearMiss
-from agent.policy.match import effective_subject
+from agent.policy.match import effective_subject, image_keys
 from agent.policy.table import PolicyTable
 
 DNS_PORT = 53
@@ -154,6 +154,12 @@ def process_known(subject: Subject) -> bool:
 def is_agent(agents: PolicyTable, subject: Subject) -> bool:
     """True for the Defender agent, whichever way and wherever it speaks."""
     return agents.matching(None, ANYWHERE, subject) != 0
+
+
+def is_stranger(tables: Tables, image: str) -> bool:
+    """True for an image that nothing in the policy names: whichever of them it is makes no difference."""
+    keys = image_keys(image)
+    return not (tables.filters.asks_for(keys) or tables.agents.asks_for(keys))
 
 
 class SubjectKey(NamedTuple):

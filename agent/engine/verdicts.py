@@ -17,6 +17,7 @@ from agent.engine.classify import (
     before_filters,
     by_filters,
     classify,
+    is_stranger,
     subject_key,
     tables_of,
 )
@@ -32,6 +33,8 @@ MAX_CACHED = 1_000_000
 FILTERS_DECIDE, AGENT_KEPT, UNDECIDED = -1, -2, -3
 """Instead of a permit's number: there is none; likewise, and an agent is kept from its cloud; it is not known yet."""
 
+_STRANGER = object()
+"""Instead of any image that the policy does not name."""
 _DIRECTIONS = (Direction.INBOUND, Direction.OUTBOUND)
 
 
@@ -305,7 +308,10 @@ class Verdicts:
     def _program(self, subject: int) -> int:
         """Number of what the policy can tell of a subject: thousands of processes are a few programs to it."""
         one = self.subjects[subject]
-        facts = (one.canonical_image, one.services, one.package_family_name, one.package_known, one.confidence)
+        image: Hashable = one.canonical_image
+        if one.canonical_image is not None and is_stranger(self.tables, one.canonical_image):
+            image = _STRANGER
+        facts = (image, one.services, one.package_family_name, one.package_known, one.confidence)
         program = self.program_facts.get(facts, -1)
         if program < 0:
             assert self.policy is not None

@@ -93,15 +93,17 @@ def fact_keys(condition: Condition, facts: Facts) -> tuple[Hashable, ...]:
     """The keys that a fact has; none if it is unknown."""
     subject = facts.subject
     if condition == "process_path":
-        image = subject.canonical_image
-        if image is None:
-            return ()
-        # A pattern whose key is a last component has others before it: so has an image that fits it.
-        return (image, *[_last_component(image, separator) for separator in "\\/" if separator in image])
+        return () if subject.canonical_image is None else image_keys(subject.canonical_image)
     if condition == "service_name":
         return subject.services or ()
     fact = facts.direction if condition == "direction" else package_fact(subject)
     return () if fact is None else (fact,)
+
+
+def image_keys(image: str) -> tuple[Hashable, ...]:
+    """The keys that an image has."""
+    # A pattern whose key is a last component has others before it: so has an image that fits it.
+    return (image, *[_last_component(image, separator) for separator in "\\/" if separator in image])
 
 
 def effective_subject(subject: Subject, minimum: Confidence) -> Subject:

@@ -11,7 +11,7 @@ its whole class. Must not know: what a condition means, verdicts, generations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
 from typing import Final, TypeVar
@@ -76,6 +76,10 @@ class PolicyTable:
         if by_package is None:
             by_package = _learn(self._by_package, package, self._packages, subject)
         return self._by_direction[direction], self._by_interval[interval], by_image, by_services, by_package
+
+    def asks_for(self, keys: Iterable[Hashable]) -> bool:
+        """False for the keys of an image that no filter names: all such images pass the same filters."""
+        return bool(self._images.others) or any(key in self._images.keyed for key in keys)
 
     def of_direction(self, direction: Direction | None) -> int:
         """The filters that let a direction pass."""

@@ -285,9 +285,10 @@ def _policies(rows: list[PolicyRow]) -> dict[str, Any]:
 
 def _processes(rows: Iterable[ProcessRow]) -> list[dict[str, Any]]:
     """Busiest first."""
-    ordered = sorted(
-        rows, key=lambda row: (-row.allowed.packets - row.denied.packets, row.image or "", row.image is None)
-    )
+    # By packets, then image, then known before unknown; three times by one value is sooner done than once by three.
+    ordered = sorted(rows, key=lambda row: row.image is None)
+    ordered.sort(key=lambda row: row.image or "")
+    ordered.sort(key=lambda row: -row.allowed.packets - row.denied.packets)
     return [{"image": row.image, "allowed": row.allowed.as_dict(), "denied": row.denied.as_dict()} for row in ordered]
 
 

@@ -207,3 +207,16 @@ def test_names_that_are_no_unicode_can_be_written() -> None:
         inputs(captures=[CaptureRow(path="caf\udce9.pcap", packets=6, bytes=600)], rules=[RuleRow(name="\ud800")])
     )
     assert json.loads(dump_json(summary))["captures"][0]["path"] == "caf\ufffd.pcap"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param({"a": [], "b": {}, "c": None, "d": [True, False, 0, -1, (1 << 64) - 1]}, id="plain"),
+        pytest.param({"text": 'é\u2028\x00\x1f\x7f"\\/\n\t\b\f\r', "nested": [{"x": [1, {"y": "z"}]}]}, id="text"),
+        pytest.param({"wide": 1 << 64, "half": "\udce9"}, id="what-only-the-standard-library-writes"),
+    ],
+)
+def test_json_is_written_as_the_standard_library_indents_it(value: dict[str, object]) -> None:
+    told = json.loads(json.dumps(value).replace("\\udce9", "\\ufffd"))
+    assert dump_json(value) == json.dumps(told, ensure_ascii=False, indent=2).encode() + b"\n"
