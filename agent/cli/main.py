@@ -11,14 +11,12 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
+
+import typer
 
 from agent.cli.output import PROGRAM, emit, error_line
-from agent.cli.quick import replay_line
 from agent.model.errors import AgentError, EnvironmentFailure, UsageError
-
-if TYPE_CHECKING:
-    import typer
 
 INTERRUPTED = 130
 COLLECT_AFTER = 200_000
@@ -31,7 +29,7 @@ Command = Callable[..., int]
 def _replay() -> Command:
     from agent.cli import replay
 
-    return replay.declared()
+    return replay.command
 
 
 def _explain() -> Command:
@@ -91,9 +89,6 @@ COMMANDS: dict[str, Callable[[], Command]] = {
 
 def build_app(names: Sequence[str]) -> typer.Typer:
     """The program with the commands of `names`."""
-    global typer  # noqa: PLW0603 - typer looks up there what annotations name
-    import typer
-
     app = typer.Typer(
         add_completion=False,
         rich_markup_mode=None,
@@ -144,10 +139,6 @@ def _nearest(word: str, known: Sequence[str]) -> str:
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and gives its exit code. Raises nothing."""
     try:
-        if arguments and arguments[0] == "replay" and (given := replay_line(arguments[1:])) is not None:
-            from agent.cli import replay
-
-            return replay.command(**given)
         code = build_app(_commands_for(arguments))(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except AgentError as error:

@@ -10,6 +10,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from agent.cli.output import emit_json, note, show
 from agent.cli.when import parse_faults, parse_speed, parse_switch, parse_when
 from agent.model.errors import UsageError
@@ -18,9 +20,7 @@ from agent.model.vocabulary import Mode
 from agent.replay.options import ReplayOptions, ReplayResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import typer
+    from collections.abc import Iterator
 
     from agent.sinks.partial import PartialFile
 
@@ -131,14 +131,6 @@ def command(
     if result.interrupted:
         return INTERRUPTED
     return 1 if fail_on_deny and result.denied else 0
-
-
-def declared() -> Callable[..., int]:
-    """`command`, for typer to read: what its annotations say is text until then, and may name what is not loaded."""
-    global typer  # noqa: PLW0603 - as above
-    import typer
-
-    return command
 
 
 def check_options(options: ReplayOptions) -> None:
