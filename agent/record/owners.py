@@ -210,7 +210,8 @@ class Owners:
         return True
 
     def _ask(self, known: Conversation, out: bool, time_ns: int, opening: bool) -> None:
-        hint = (2 if out else 1) if opening else 0
+        opened = out if opening else known.initiated
+        hint = 0 if opened is None else 2 if opened else 1
         self.asked += 1
         owner = self._find(
             known.protocol, known.version, known.local, known.local_port, known.remote, known.remote_port,

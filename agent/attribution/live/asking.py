@@ -3,7 +3,7 @@
 Knows the order of these questions, and why an answer is missing. Must not know subjects or owners.
 
     asking = Asking(clock=time.monotonic_ns)
-    asking.find(TCP, 4, local, 50123, remote, 443, outbound=True)     # -> Found or the reason of a miss
+    asking.find(TCP, 4, local, 50123, remote, 443, direction=2)     # -> Found or the reason of a miss
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ _LISTED_NS = 1_000_000_000
 _INTERFACES = 64
 """A socket that is bound to one is asked for on each: no more than this many questions, 5 us each."""
 
+_ROUNDS = 2
+"""A socket that closes while its holder is looked for leaves its listener: asked once more."""
+
 
 class Asking:
     """Mutable: it keeps an index. Raises OSError where the kernel has no sock_diag, or not for TCP and UDP."""
@@ -41,21 +44,25 @@ class Asking:
         self._holders.start()
 
     def find(
-        self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int, *, outbound: bool
+        self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int, *, direction: int
     ) -> Found | str:
         """Who holds the socket at this moment, or why nobody is known to."""
-        ask = partial(self._lookup.find, protocol, version, local, local_port, remote, remote_port, outbound=outbound)
+        ask = partial(self._lookup.find, protocol, version, local, local_port, remote, remote_port, direction=direction)
         try:
             self._list_interfaces()
             found = ask()
-            if not found.sockets:
+            for _ in range(_ROUNDS):
+                if not found.sockets:
+                    return self._why_none(found)
+                asked = _inodes(found)
+                processes = self._processes_of(found, lambda asked=asked: _inodes(ask()) == asked)  # type: ignore[misc]
+                if processes:
+                    return Found(processes, found.exact, found.listening, found.initiated)
+                found = ask()
+                if _inodes(found) == asked:
+                    break
+            else:
                 return self._why_none(found)
-            processes = self._processes_of(found, lambda: _inodes(ask()) == _inodes(found))
-            if processes:
-                return Found(processes, found.exact, found.listening, found.initiated)
-            again = ask()
-            if _inodes(again) != _inodes(found):
-                return self._why_none(again)
         except DiagError:
             return "refused"
         except OSError:  # netlink or /proc

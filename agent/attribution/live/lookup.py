@@ -3,7 +3,7 @@
 Knows how Linux gives packets to sockets: exact tuples, wildcard binds, dual-stack, SO_REUSEPORT, zones. Must not know
 processes.
 
-    Lookup(SockDiag(), [2, 3]).find(TCP, 4, local, 50123, remote, 443, inbound_possible=True)
+    Lookup(SockDiag(), [2, 3]).find(TCP, 4, local, 50123, remote, 443, direction=0)
 
 What is asked, in this order: the exact tuple; that tuple on each interface, since a socket that is bound to one is
 found only there (every TCP connection over link-local addresses is); for TCP the listeners of the port; for UDP all
@@ -26,6 +26,8 @@ from agent.attribution.live.netlink import (
     SockDiag,
 )
 from agent.attribution.live.sockets import (
+    INBOUND,
+    OUTBOUND,
     TCP,
     UDP,
     Socket,
@@ -69,14 +71,15 @@ class Lookup:
         """Indexes; replaced by the owner when interfaces come and go."""
 
     def find(
-        self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int, *, outbound: bool
+        self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int, *, direction: int
     ) -> Sockets:
-        """The sockets of a tuple; `outbound`: the flow is known to be, so no listener's. Raises DiagError."""
+        """The sockets of a tuple; `direction` of the flow as for Source.find. Raises DiagError."""
         if protocol == TCP:
-            return self._tcp(version, local, local_port, remote, remote_port, outbound)
+            return self._tcp(version, local, local_port, remote, remote_port, direction)
         return self._udp(version, local, local_port, remote, remote_port)
 
-    def _tcp(self, version: int, local: int, local_port: int, remote: int, remote_port: int, outbound: bool) -> Sockets:
+    def _tcp(self, version: int, local: int, local_port: int, remote: int, remote_port: int, direction: int) -> Sockets:
+        """An outbound flow is no listener's. An inbound one came through a listener, also if it is closed already."""
         listener = None
         for interface in (0, *self.interfaces):
             found = self.diag.connection(version, local, local_port, remote, remote_port, interface)
@@ -89,8 +92,10 @@ class Lookup:
                 return Sockets((found,), exact=True, initiated=_INITIATED.get(found.state))
             if found.state in _UNACCEPTED:
                 return self._listeners(version, local, local_port)._replace(initiated=False)
+            if direction == INBOUND and (listening := self._listeners(version, local, local_port)).sockets:
+                return listening._replace(initiated=False)
             return CLOSED
-        if listener is None or listener.state != LISTEN or outbound:
+        if listener is None or listener.state != LISTEN or direction == OUTBOUND:
             return NOTHING
         return self._listeners(version, local, local_port)
 

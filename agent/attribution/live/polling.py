@@ -3,7 +3,7 @@
 Knows psutil's connections. Must not know Linux's ways, or what a miss means to anybody.
 
     polling = Polling(clock=time.monotonic_ns, processes=Described().of)
-    polling.find(TCP, 4, local, 50123, remote, 443, outbound=True)      # -> Found or the reason of a miss
+    polling.find(TCP, 4, local, 50123, remote, 443, direction=2)      # -> Found or the reason of a miss
 
 A list takes tenths of a second where there are ten thousand sockets, so a miss reads a new one only if the last is
 old enough, and lists never take more than a fourth of the time. What opened and closed between two is not seen. psutil
@@ -23,7 +23,7 @@ import psutil
 
 from agent.attribution.live.described import created_at
 from agent.attribution.live.found import Found, Process
-from agent.attribution.live.sockets import TCP, UDP, Socket, admits, most_specific, same_tuple, takes
+from agent.attribution.live.sockets import OUTBOUND, TCP, UDP, Socket, admits, most_specific, same_tuple, takes
 from agent.model.address import parse_address
 
 _SOONEST_NS = 250_000_000
@@ -66,18 +66,18 @@ class Polling:
         self._took = 0
 
     def find(
-        self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int, *, outbound: bool
+        self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int, *, direction: int
     ) -> Found | str:
         """Who holds the socket according to a list that is at most two seconds old, or why nobody is known to."""
         tuple_ = (version, local, local_port, remote, remote_port)
         pause = _SHARE * self._took
         if self._age() > max(_OLDEST_NS, pause) and not self._read():
             return "access_denied"
-        rows = self._matching(protocol, *tuple_, outbound=outbound)
+        rows = self._matching(protocol, *tuple_, outbound=direction == OUTBOUND)
         if not rows and self._age() >= max(_SOONEST_NS, pause):
             if not self._read():
                 return "access_denied"
-            rows = self._matching(protocol, *tuple_, outbound=outbound)
+            rows = self._matching(protocol, *tuple_, outbound=direction == OUTBOUND)
         if not rows:
             return "no_socket"
         return self._found(rows)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 TCP, UDP = 6, 17
+INBOUND, OUTBOUND = 1, 2
+"""Of a flow whose direction is known."""
 
 
 class Socket(NamedTuple):

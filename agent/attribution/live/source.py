@@ -34,7 +34,6 @@ from agent.model.device import Family
 from agent.model.subject import Subject
 from agent.model.vocabulary import Confidence
 
-KNOWN_OUTBOUND = 2
 SYSTEMD = "/run/systemd/system"
 """Exists where systemd is the manager: elsewhere nothing is known of services (sd_booted(3))."""
 
@@ -58,9 +57,9 @@ class Finder(Protocol):
     """A way to find who holds a socket."""
 
     def find(
-        self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int, *, outbound: bool
+        self, protocol: int, version: int, local: int, local_port: int, remote: int, remote_port: int, *, direction: int
     ) -> Found | str:
-        """Who holds it, or a key of MISSES."""
+        """Who holds it, or a key of MISSES; `direction` as for LiveSource.find."""
 
     def refresh(self, links: int) -> None:
         """Work for idle moments."""
@@ -118,8 +117,7 @@ class LiveSource:
         """The owner of a flow's local end now; None, counted, if it is not certain."""
         answer: Found | str = "protocol"
         if protocol in (TCP, UDP):
-            outbound = direction == KNOWN_OUTBOUND
-            answer = self._finder.find(protocol, version, local, local_port, remote, remote_port, outbound=outbound)
+            answer = self._finder.find(protocol, version, local, local_port, remote, remote_port, direction=direction)
         if isinstance(answer, Found):
             return self._owner(answer)
         self._misses[answer] = self._misses.get(answer, 0) + 1

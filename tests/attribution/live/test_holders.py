@@ -65,14 +65,14 @@ def test_a_descriptor_that_was_another_socket_is_found(peer: Peer) -> None:
 
 
 def test_what_was_read_in_vain_is_not_read_again(peer: Peer) -> None:
-    """A socket of the kernel's own has no holder: the second question costs next to nothing."""
+    """A socket of the kernel's own has no holder: the second question reads only what other programs began since."""
     holders = Holders(looks=100_000)
     holders.start()
     nobody = 1 << 31
     assert pids(holders, nobody) == []
     first = holders.table.readings
     assert pids(holders, nobody) == []
-    assert holders.table.readings == first
+    assert holders.table.readings - first < first // 2
 
 
 def test_one_lookup_reads_no_more_than_its_bound(peer: Peer) -> None:

@@ -53,7 +53,7 @@ def peer() -> Iterator[Peer]:
 
 def ask(polling: Polling, protocol: int, opened: Opened, remote: tuple[int, int] | None = None) -> Found | str:
     there = remote or (LOOPBACK, opened.remote[1] if opened.remote else 9)
-    return polling.find(protocol, 4, LOOPBACK, opened.local[1], *there, outbound=False)
+    return polling.find(protocol, 4, LOOPBACK, opened.local[1], *there, direction=0)
 
 
 def pid_of(answer: Found | str) -> int:
@@ -82,7 +82,7 @@ def test_sockets_and_listeners_are_found(peer: Peer) -> None:
     assert ask(Polling(processes=Described().of, clock=Clock(), dual=False), UDP, dual) == "no_socket", (
         "Windows lists it under IPv4, too"
     )
-    outbound = polling.find(TCP, 4, LOOPBACK, listener.local[1], ELSEWHERE, 9, outbound=True)
+    outbound = polling.find(TCP, 4, LOOPBACK, listener.local[1], ELSEWHERE, 9, direction=2)
     assert outbound == "no_socket", "a listener's port is no outbound flow's"
 
 
@@ -172,7 +172,7 @@ def test_a_row_without_a_pid_says_why(status: str, reason: str) -> None:
         family=socket.AF_INET, type=socket.SOCK_STREAM, laddr=here, raddr=there, status=status, pid=None
     )
     polling = Polling(processes=Described().of, clock=Clock(), connections=lambda kind: [row])
-    assert polling.find(TCP, 4, LOOPBACK, 50000, LOOPBACK, 443, outbound=True) == reason
+    assert polling.find(TCP, 4, LOOPBACK, 50000, LOOPBACK, 443, direction=2) == reason
 
 
 def test_services_are_what_the_system_says_of_the_process(peer: Peer) -> None:

@@ -178,6 +178,21 @@ def test_a_connection_that_nobody_accepted_is_its_listeners(peer: Peer, other: P
     assert found.initiated is False
 
 
+def test_a_connection_that_is_closed_already_came_through_its_listener(peer: Peer, other: Peer) -> None:
+    """Of a flow that is known to be inbound: the server answered, closed, and waits for the last packets."""
+    source = LiveSource()
+    listener = other.open("tcp", bind=["127.0.0.1", 0], listen=True)
+    ours = peer.open("tcp", connect=listener.local)
+    theirs = other.accept(listener.index)
+    other.ask("close", index=theirs.index)
+    found = owner_of(source, "tcp", listener.local, ours.local, direction=INBOUND)
+    assert who(found.subject) == truth(other)
+    assert (found.listening, found.initiated) == (True, False)
+    assert found.subject.confidence is Confidence.MEDIUM
+    assert find(source, "tcp", listener.local, ours.local) is None
+    assert misses(source) == {"socket_closed": 1}
+
+
 def test_a_shared_port_has_candidates(peer: Peer, other: Peer) -> None:
     """SO_REUSEPORT: which of the sockets it is cannot be told."""
     source = LiveSource()
