@@ -83,8 +83,7 @@ def _together(subjects: Sequence[Subject]) -> Subject:
     """The facts of all, each from the first that knows it; a path that can be compared before one that cannot."""
     found = subjects[0]
     for other in subjects[1:]:
-        comparable = found.canonical_image is not None and not found.canonical_image.startswith("\\DEVICE\\")
-        take_image = other.canonical_image is not None and not comparable
+        take_image = other.canonical_image is not None and found.canonical_image is None
         take_package = other.package_known and not found.package_known
         found = replace(
             found,

@@ -18,7 +18,7 @@ from agent.attribution.recorded import Host, Recorded
 from agent.attribution.subjects import SubjectMaker, packages_folder
 from agent.attribution.timeline import Timeline
 from agent.attribution.values import SocketRecord
-from agent.model.address import Address, Endpoint
+from agent.model.address import Address, Endpoint, is_unicast
 from agent.model.subject import UNATTRIBUTED, Subject
 from agent.model.vocabulary import Confidence
 
@@ -88,7 +88,7 @@ class Collector:
         for row in observations:
             timeline = timelines.get(row.host)
             if timeline is None:
-                timeline = timelines[row.host] = Timeline(self.context.slack_ns)
+                timeline = timelines[row.host] = Timeline(self.context.slack_ns, moments=not self.timeless)
             subject = subjects.of(row)
             for record in self._oriented(row, subject, own[row.host]):
                 timeline.add(record)
@@ -155,13 +155,9 @@ def _own_addresses(observations: list[Observation]) -> dict[str, dict[Address, N
         if row.local is Side.UNSURE or not row.proves_address:
             continue
         end = row.first if row.local is Side.FIRST else row.second
-        if end is not None and end.address is not None and not _is_loopback(end.address):
+        if end is not None and end.address is not None and is_unicast(end.address):
             found[end.address] = None
     return own
-
-
-def _is_loopback(address: Address) -> bool:
-    return address.value >> 24 == 127 if address.version == 4 else address.value == 1
 
 
 class _Subjects:

@@ -91,9 +91,10 @@ def _services() -> Reader:
     return services
 
 
+SOCKETS = "sockets"
 FORMATS: tuple[Format, ...] = (
     Format(
-        name="sockets",
+        name=SOCKETS,
         meaning="socket records, JSON Lines with start, protocol and local",
         reader=_sockets,
     ),
@@ -120,6 +121,9 @@ FORMATS: tuple[Format, ...] = (
 )
 """In the order they are tried."""
 
+_ALIASES = {"sysmon": "events", "security": "events", "evtx": "events"}
+"""What records call the sources that come of a format."""
+
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\x0a\x0d\x0d\x0a", "a pcapng capture"),
     (b"\xd4\xc3\xb2\xa1", "a pcap capture"),
@@ -127,9 +131,9 @@ _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\x4d\x3c\xb2\xa1", "a pcap capture"),
     (b"\xa1\xb2\x3c\x4d", "a pcap capture"),
     (b"ElfFile\0", "a Windows event log (.evtx)"),
-    (b"\xff\xfe", "UTF-16 text"),
-    (b"\xfe\xff", "UTF-16 text"),
     (b"PK\x03\x04", "a zip archive"),
+    (b"\xfd7zXZ\0", "xz data; gzip and zstd are read"),
+    (b"BZh", "bzip2 data; gzip and zstd are read"),
     (b"<", "XML"),
     (b"#Version:", "a firewall log"),
     (b"#separator", "a Zeek log"),
@@ -164,16 +168,27 @@ def open_source(
 
 
 def _load(path: str, format: str | None, context: Context) -> Sequence[Collector | Source]:
-    chosen = [known for known in FORMATS if known.name == format]
+    chosen = [known for known in FORMATS if known.name == _ALIASES.get(str(format), format)]
     if format is not None and not chosen:
-        raise UsageError(f"{format!r} is no attribution format; known: {', '.join(known.name for known in FORMATS)}")
+        raise UsageError(f"{format!r} is no attribution format; {_nearest(format)}")
     with TextFile(path) as file:
+        if not file.head().strip() and not any(known.name == SOCKETS for known in chosen):
+            # Socket records are complete: of them none is an answer, a host without sockets.
+            raise AttributionError(path, 0, f"is empty; known formats: {', '.join(known.name for known in FORMATS)}")
         for known in chosen or FORMATS:
             reader = known.reader()
             if chosen or reader.recognises(file):
                 return reader.load(file, context)
-        formats = "; ".join(f"{known.name} ({known.meaning})" for known in FORMATS)
-        raise AttributionError(path, 0, f"{describe(file)}: no known attribution format; known: {formats}")
+        names = ", ".join(known.name for known in FORMATS)
+        raise AttributionError(path, 0, f"{describe(file)}: no known attribution format; known formats: {names}")
+
+
+def _nearest(name: str) -> str:
+    import difflib  # only after a mistake
+
+    names = [known.name for known in FORMATS]
+    near = difflib.get_close_matches(name, [*names, *_ALIASES], n=1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
 
 
 def describe(file: TextFile) -> str:

@@ -105,6 +105,7 @@ class Recorded:
         self._slack = slack_ns
         self._timeless = timeless
         self._chosen: list[Host] = []
+        self._settled = False
 
     def __len__(self) -> int:
         return sum(len(host.timeline) for host in self.hosts)
@@ -116,6 +117,7 @@ class Recorded:
 
     def settle(self, surroundings: Surroundings) -> None:
         """Choose the host, and bring its clock to the capture's. Once, before the first find."""
+        self._settled = True
         self._chosen = self._named() or self._by_address(surroundings.addresses)
         if not self._chosen and self.hosts:
             names = ", ".join(sorted(host.name or "(no name)" for host in self.hosts)[:5])
@@ -147,7 +149,7 @@ class Recorded:
 
     def records(self) -> Iterator[SocketRecord]:
         """Of the hosts that answer, or of all before `settle`."""
-        for host in self._chosen or self.hosts:
+        for host in self._chosen if self._settled else self.hosts:
             yield from host.timeline.records()
 
     def _named(self) -> list[Host]:

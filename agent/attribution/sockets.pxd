@@ -48,6 +48,7 @@ cdef class RecordParser:
     cdef End _local, _remote, _last4, _last6
     cdef dict _doubtful
     cdef readonly bint complete
+    cdef readonly object rank
     cdef dict _seconds, _processes, _protocols
 
     @cython.locals(row=dict, local=End, remote=End, connected=cython.bint, listening=cython.bint, protocol=cython.int)

@@ -25,7 +25,7 @@ from agent.attribution.evidence import Context, Rank
 from agent.attribution.subjects import PACKAGES_ROOT, SubjectMaker, packages_folder
 from agent.attribution.textfile import TextFile
 from agent.attribution.timeline import Timeline
-from agent.model.address import Address, parse_endpoint
+from agent.model.address import Address, is_unicast, parse_endpoint
 from agent.model.device import Family
 from agent.model.moment import SECOND, parse_time
 from agent.model.protocols import parse_protocol
@@ -39,6 +39,7 @@ LISTENING = frozenset({"LISTEN", "LISTENING"})
 
 DEFAULT_SLACK_NS = int(BY_NAME["attribution.slack"].default) * SECOND
 
+_RANKS = {one.name.lower(): one for one in Rank}
 _CONFIDENCES = {one.label: one for one in Confidence}
 _CACHED = 4096
 """Entries after which the cache of parsed times is emptied."""
@@ -80,7 +81,6 @@ class SocketRecords:
     """A loaded file of socket records. Complete, unless a record says otherwise: what is not in it did not exist."""
 
     name = NAME
-    rank = Rank.RECORDS
     misses: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
@@ -89,6 +89,7 @@ class SocketRecords:
         *,
         path: str = "",
         complete: bool = True,
+        rank: Rank = Rank.RECORDS,
         facts: frozenset[str] = frozenset(),
         addresses: tuple[Address, ...] = (),
         warnings: tuple[tuple[str, str], ...] = (),
@@ -96,6 +97,7 @@ class SocketRecords:
         """`timeline`: frozen; `addresses`: local ends of the records; `warnings`: (code, text)."""
         self.path = path
         self.complete = complete
+        self.rank = rank
         self.facts = facts
         self.warnings = warnings
         self.timeline = timeline
@@ -156,8 +158,8 @@ def load_socket_records(
         text = f"{source.path}: the file ends inside a record; the {len(timeline)} before it are used"
         warnings.append(("attribution_truncated", text))
     return SocketRecords(
-        timeline, path=source.path, complete=parser.complete, facts=maker.facts, addresses=tuple(parser.addresses),
-        warnings=tuple(warnings),
+        timeline, path=source.path, complete=parser.complete, rank=parser.rank, facts=maker.facts,
+        addresses=tuple(parser.addresses), warnings=tuple(warnings),
     )  # fmt: skip
 
 
@@ -287,6 +289,7 @@ class RecordParser:
         self._processes: dict[str, int] = {}
         self._protocols: dict[Any, int] = {}
         self._doubtful: dict[tuple[Subject, str], Subject] = {}
+        self.rank = Rank.RECORDS
         self.complete = True
         """No record says that there were sockets that nobody saw."""
 
@@ -329,7 +332,9 @@ class RecordParser:
             if type(complete) is not bool:
                 raise ValueError(f"complete must be true, false or null, not {_kind(complete)}")
             self.complete = self.complete and complete
-        if not local.anywhere:
+        if "rank" in row or "own_address" in row:
+            self._provenance(row)
+        if not local.anywhere and row.get("own_address") is not False:
             self._note(local)  # nothing below can find the line broken
         if connected:
             self.timeline.take(
@@ -341,6 +346,16 @@ class RecordParser:
                 start, end, protocol, local.version, local.anywhere, local.high, local.low, local.port,
                 False, 0, 0, 0, subject, None, listening,
             )  # fmt: skip
+
+    def _provenance(self, row: dict[str, Any]) -> None:
+        """Of records that were made from other sources: the file is believed as much as the least of them."""
+        own, rank = row.get("own_address"), row.get("rank")
+        if own is not None and type(own) is not bool:
+            raise ValueError(f"own_address must be true, false or null, not {_kind(own)}")
+        if rank is not None:
+            if type(rank) is not str or rank not in _RANKS:
+                raise ValueError(f"rank must be {', '.join(_RANKS)} or null, not {_kind(rank)}")
+            self.rank = max(self.rank, _RANKS[rank])
 
     def _less_sure(self, subject: Subject, value: Any) -> Subject:
         """The subject as its recorder was sure of it."""
@@ -420,7 +435,7 @@ class RecordParser:
         last.low, last.high = local.low, local.high
         wide = local.high  # a Python integer (sockets.pxd): 128 bits fit no C type
         address = Address(local.version, wide << 64 | local.low)
-        if address not in self.addresses and not _is_loopback(address):
+        if address not in self.addresses and is_unicast(address):
             self.addresses[address] = None
 
     def _protocol(self, value: Any) -> int:
@@ -449,10 +464,6 @@ def _fraction(text: str) -> int:
                 return -1
             nanoseconds += code - ZERO
     return nanoseconds
-
-
-def _is_loopback(address: Address) -> bool:
-    return address.value >> 24 == 127 if address.version == 4 else address.value == 1
 
 
 def _kind(value: Any) -> str:

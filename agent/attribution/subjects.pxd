@@ -4,7 +4,7 @@
 cdef class SubjectMaker:
     cdef readonly object source, family, drives, confidence
     cdef object _root
-    cdef dict _known, _strange
+    cdef dict _known, _strange, _unmapped
     cdef set _facts
 
     cpdef object subject(

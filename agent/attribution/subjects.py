@@ -27,6 +27,8 @@ _PACKAGE_FOLDER = re.compile(
 )
 """<Name>_<Version>_<Arch>_<ResourceId>_<PublisherId>; the id in Windows' base 32, which lacks i, l, o and u."""
 
+_DEVICES = "\\DEVICE\\"
+
 _KERNEL = frozenset({"system", "registry", "idle", "system idle process", "memory compression", "<unknown process>"})
 """What Windows' own logs write where there is no program file."""
 
@@ -58,6 +60,7 @@ class SubjectMaker:
         self._known: dict[object, Subject] = {}
         self._facts: set[str] = set()
         self._strange: dict[str, None] = {}
+        self._unmapped: dict[str, None] = {}
 
     @property
     def facts(self) -> frozenset[str]:
@@ -69,6 +72,10 @@ class SubjectMaker:
         if self._strange:
             text = f"{place}: {len(self._strange)} images such as {next(iter(self._strange))!r} are no absolute"
             yield "image_not_comparable", f"{text} {self.family} paths and meet no process condition; see --device"
+        if self._unmapped:
+            volumes = ", ".join(list(self._unmapped)[:3])
+            text = f"{place}: images on {volumes} meet no process condition: no drive letter is known for them"
+            yield "drive_not_mapped", f"{text}; give drives: {{'{next(iter(self._unmapped))}': 'C:'}} in --device"
 
     def subject(
         self,
@@ -139,7 +146,14 @@ class SubjectMaker:
         if image is None:
             return None
         try:
-            return windows_image(image, self.drives) if self.family is Family.WINDOWS else posix_image(image)
+            if self.family is not Family.WINDOWS:
+                return posix_image(image)
+            canonical = windows_image(image, self.drives)
+            if not canonical.startswith(_DEVICES):
+                return canonical
+            # Which drive that is nobody said: whether a rule means this file is not known.
+            self._unmapped["\\".join(image.replace("/", "\\").split("\\")[:3])] = None
+            return None
         except ValueError:
             if image.lower() not in _KERNEL:
                 self._strange[image] = None

@@ -9,6 +9,7 @@ cdef unsigned long long OPEN, LATEST, WORD, FIRST_FACTOR, SECOND_FACTOR
 @cython.final
 cdef class Timeline:
     cdef readonly unsigned long long slack
+    cdef bint moments
     cdef unsigned long long behind
     cdef unsigned long long ahead
     cdef Py_ssize_t count

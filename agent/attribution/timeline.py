@@ -49,8 +49,13 @@ _INITIATED = (None, False, True)
 class Timeline:
     """Built once: add every record, freeze, then find. Nothing is found before `freeze`."""
 
-    def __init__(self, slack_ns: int) -> None:
-        """`slack_ns`: how far outside its record's interval a flow may begin."""
+    def __init__(self, slack_ns: int, *, moments: bool = False) -> None:
+        """`slack_ns`: how far outside its record's interval a flow may begin.
+
+        `moments`: a record tells when a connection was seen to begin, not how long it lasted: the nearest start is
+        taken, and one that lies further back than the slack is MEDIUM at most.
+        """
+        self.moments = moments
         self.slack = min(max(slack_ns, 0), LATEST)
         self.behind = 0  # nanoseconds that the records' clock is behind the asker's, or ahead of it
         self.ahead = 0
@@ -404,15 +409,19 @@ class Timeline:
             index += 1
         if not found:
             return None
-        confidence = 2 if kind == EXACT and best == 0 else 1
+        confidence = 1
+        if kind == EXACT and (best < self.slack if self.moments else best == 0):
+            confidence = 2
         if mixed:
             return self._reconcile(begin, stop, now, direction, best, confidence)
         return self._owner(claim, confidence)
 
     def _away(self, index: int, now: int) -> int:
-        """Nanoseconds between `now` and the interval of a record; 0 inside."""
+        """Nanoseconds between `now` and the interval of a record; 0 inside. Of a moment to it, the slack at most."""
         if self.starts[index] > now:
             return self.starts[index] - now
+        if self.moments and self.ends[index] >= now:
+            return min(now - self.starts[index], self.slack)
         return now - self.ends[index] if self.ends[index] < now else 0
 
     def _reconcile(self, begin: int, stop: int, now: int, direction: int, best: int, confidence: int) -> Owner:

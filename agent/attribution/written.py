@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from agent.attribution.evidence import Rank
 from agent.attribution.values import SocketRecord
 from agent.model.moment import format_time
 from agent.model.protocols import TCP, protocol_name
@@ -18,10 +19,18 @@ from agent.model.subject import Subject
 from agent.model.vocabulary import Confidence
 
 
-def record_line(record: SocketRecord, *, parent_pid: int | None = None, complete: bool = True) -> bytes:
+def record_line(
+    record: SocketRecord,
+    *,
+    parent_pid: int | None = None,
+    complete: bool = True,
+    own: bool = True,
+    rank: Rank = Rank.RECORDS,
+) -> bytes:
     """One line with its newline. A record without an owner says that whoever had the ports has them no longer.
 
-    `complete`: False if the records come from somebody who did not see every socket.
+    `complete`: False if the records come from somebody who did not see every socket; `own`: False if the local address
+    is one that others have, too, such as a broadcast address; `rank`: of whoever the record comes from.
     """
     row: dict[str, Any] = {
         "start": format_time(record.start),
@@ -38,6 +47,10 @@ def record_line(record: SocketRecord, *, parent_pid: int | None = None, complete
         row |= _process(record.subject, parent_pid)
     if not complete:
         row["complete"] = False
+    if not own:
+        row["own_address"] = False
+    if rank is not Rank.RECORDS:
+        row["rank"] = rank.name.lower()
     try:
         return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # half a surrogate pair in a path, which UTF-8 cannot carry

@@ -74,7 +74,7 @@ def _of_captures(asked: Asked, progress: bool | None) -> dict[str, Any]:
 def _of_sources(asked: Asked) -> dict[str, Any]:
     from agent.replay.report import source_rows
 
-    attribution = attribution_of(asked)
+    attribution, _ = attribution_of(asked)
     warnings = [{"code": code, "text": text} for code, text in attribution.warnings]
     return {"version": 1, "sources": source_rows(attribution), "captures": [], "warnings": warnings}
 
@@ -85,6 +85,8 @@ def _parts(report: dict[str, Any]) -> Iterator[Table | Line]:
     if report["sources"]:
         yield _sources(report["sources"])
     if report["captures"]:
+        if not report["sources"]:
+            yield Line(text="No source of owners: give a log, a snapshot or socket records beside the capture.")
         yield Line(text=f"Local addresses: {', '.join(report['local']) or 'none'}")
         yield from attribution_parts(report["attribution"], talkers=True)
         yield _processes(report["processes"])

@@ -220,7 +220,8 @@ def _attribution() -> list[Finding]:
 
     def listed() -> tuple[bool, str]:
         psutil = import_module("psutil")
-        connections = psutil.net_connections("inet")
+        # What is over has no process any more.
+        connections = [one for one in psutil.net_connections("inet") if one.status != psutil.CONN_TIME_WAIT]
         owned = sum(connection.pid is not None for connection in connections)
         return owned == len(connections), f"{owned} of {len(connections)} sockets show their process"
 

@@ -5,13 +5,15 @@ Knows which documents a policy is built from. Must not know what commands do wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agent.cli.when import parse_switch
 from agent.model.device import Device
+from agent.model.errors import UsageError
 from agent.model.settings import Settings
 from agent.model.vocabulary import Mode
 
@@ -25,6 +27,28 @@ NoExclusions = Annotated[
     bool, typer.Option("--no-exclusions", help="Selective isolation without the box 'use exclusions'.")
 ]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")]
+
+
+def require_own_names(outputs: Iterable[tuple[str, str]], inputs: Iterable[str]) -> None:
+    """Raises UsageError for an output (option, path) that an input or another output is."""
+    taken = {os.path.realpath(path): path for path in inputs}
+    for option, path in outputs:
+        real = os.path.realpath(path)
+        other = taken.get(real) or (os.path.exists(real) and _folder_among(taken, real))
+        if other:
+            raise UsageError(f"{option} {path}: {other} is used already; an output needs a name of its own")
+        if os.path.isdir(path):
+            raise UsageError(f"{option} {path}: is a directory; give a file name")
+        taken[real] = path
+
+
+def _folder_among(taken: Mapping[str, str], path: str) -> str | None:
+    """The folder of captures that `path` lies in: it would be replaced by what is made of it."""
+    while (folder := os.path.dirname(path)) != path:
+        if folder in taken:
+            return taken[folder]
+        path = folder
+    return None
 
 
 def device_of(path: str | None) -> Device:

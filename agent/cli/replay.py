@@ -6,12 +6,12 @@ Knows the options and how they become ReplayOptions. Must not know how packets a
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.cli.options import require_own_names
 from agent.cli.output import emit_json, note, show
 from agent.cli.when import parse_faults, parse_speed, parse_switch, parse_when
 from agent.model.errors import UsageError
@@ -142,16 +142,7 @@ def check_options(options: ReplayOptions) -> None:
     if "-" in options.captures and sys.stdin is not None and sys.stdin.isatty():
         raise UsageError("-: standard input is a terminal; pipe a capture into it")
     check_decisions(options.decisions or "x.jsonl", options.format, options.events)
-    taken = {os.path.realpath(path): path for path in _inputs(options)}
-    for option, path in _outputs(options):
-        real = os.path.realpath(path)
-        # A file among the captures of a folder would be replaced by what is made of it.
-        other = taken.get(real) or (os.path.exists(real) and taken.get(os.path.dirname(real)))
-        if other:
-            raise UsageError(f"{option} {path}: {other} is used already; an output needs a name of its own")
-        if os.path.isdir(path):
-            raise UsageError(f"{option} {path}: is a directory; give a file name")
-        taken[real] = path
+    require_own_names(_outputs(options), _inputs(options))
 
 
 def _inputs(options: ReplayOptions) -> Iterator[str]:

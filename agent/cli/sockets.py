@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.cli.options import require_own_names
 from agent.cli.output import Line, count, emit_json, show, warning_lines
 from agent.cli.sources import Asked, DeviceFile, Format, Host, Inputs, Lenient, Local, attribution_of
 from agent.model.errors import UsageError
@@ -34,18 +35,26 @@ def command(
     if output in (None, "-", ""):
         raise UsageError("sockets: give -o OUT.jsonl")
     from agent.attribution.written import record_line
-    from agent.replay.sockets import socket_records
+    from agent.replay.sockets import rank_of, socket_records
     from agent.sinks.partial import PartialFile
 
     asked = Asked(
         inputs=inputs, format=format_name, device=device, host=host, local=tuple(local or ()), lenient=lenient
     )
+    require_own_names([("-o", str(output))], [*inputs, *([device] if device else [])])
     file = PartialFile(str(output))
     try:
-        attribution = attribution_of(asked)
+        attribution, own = attribution_of(asked)
         records = socket_records(attribution)
         for record in records:
-            file.write(record_line(record, complete=attribution.complete))
+            file.write(
+                record_line(
+                    record,
+                    complete=attribution.complete,
+                    own=not own or record.local.address is None or record.local.address in own,
+                    rank=rank_of(attribution, record),
+                )
+            )
         file.close()
     finally:
         file.abandon()  # does nothing to a file that is whole

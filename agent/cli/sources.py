@@ -19,6 +19,7 @@ from agent.replay.options import ReplayOptions
 
 if TYPE_CHECKING:
     from agent.attribution.chain import Attribution
+    from agent.model.address import Address
 
 Inputs = Annotated[
     list[str], typer.Argument(metavar="INPUT...", help="Logs, snapshots, socket records, captures: what shows sockets.")
@@ -73,8 +74,8 @@ def split(inputs: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(captures), tuple(files)
 
 
-def attribution_of(asked: Asked) -> Attribution:
-    """The sources among the inputs, told of the captures among them. Raises AgentError."""
+def attribution_of(asked: Asked) -> tuple[Attribution, set[Address]]:
+    """The sources among the inputs, told of the captures among them, and the device's addresses. Raises AgentError."""
     options = asked.replay()
     if options.captures:
         from agent.replay.run import prepare
@@ -82,12 +83,12 @@ def attribution_of(asked: Asked) -> Attribution:
         world = prepare(options)
         if world.attribution is None:
             raise UsageError(f"{', '.join(options.captures)}: no packet in there names a process; give a log as well")
-        return world.attribution
+        return world.attribution, {*world.local_exact, *world.inside}
     from agent.attribution.chain import Attribution
     from agent.attribution.evidence import Context
     from agent.attribution.formats import open_sources
     from agent.attribution.recorded import Surroundings
-    from agent.replay.sockets import require_one_host
+    from agent.replay.sockets import require_host, require_one_host
 
     device = device_of(asked.device)
     if asked.host is not None:
@@ -96,7 +97,10 @@ def attribution_of(asked: Asked) -> Attribution:
     attribution = Attribution()
     for source in open_sources(options.attribution, format=asked.format, context=context):
         attribution.add(source)
-    if device.assumed:
+    if asked.host is not None:
+        require_host(attribution.sources, asked.host)
+    elif device.assumed:
         require_one_host(attribution.sources)
+    own = device.addresses or attribution.local_addresses()
     attribution.settle(Surroundings(addresses=device.addresses))
-    return attribution
+    return attribution, set(own)

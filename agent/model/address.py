@@ -74,6 +74,14 @@ def canonical_address(version: int, value: int) -> Address:
     return Address(version, value)
 
 
+def is_unicast(address: Address) -> bool:
+    """False for what no single host is called: unspecified, loopback, multicast, and broadcast of no certain net."""
+    value = address.value
+    if address.version == 4:
+        return value != 0 and value >> 24 != 127 and value >> 28 < 14
+    return value > 1 and value >> 120 != 0xFF
+
+
 def parse_endpoint(text: str) -> Endpoint:
     """`10.0.0.5:443`, `[2001:db8::5]:443`, `0.0.0.0:53` or `[::]:53`. Raises ValueError naming the text."""
     host, colon, port_text = text.rpartition(":")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from agent.capture.batch import Batch
-from agent.model.address import Address
+from agent.model.address import Address, is_unicast
 from agent.replay.local import LOOK_AHEAD, Sightings, infer, survey
 from agent.replay.options import ProgressCallback, ReplayOptions
 from agent.replay.wiring import World, add_carried, settle_attribution
@@ -41,6 +41,7 @@ class Beforehand:
         if world.local_basis != "none":
             return
         attributed = world.attribution.local_addresses() if world.attribution is not None else []
+        attributed = [address for address in attributed if is_unicast(address)]
         for basis, found in (("interfaces", list(dict.fromkeys(interfaces))), ("attribution", attributed)):
             if found:
                 world.local_exact, world.local_basis = list(found), basis

@@ -13,7 +13,7 @@ from agent.attribution.recorded import Opening
 from agent.capture.batch import NO_TIME, Batch
 from agent.datapath.headers import Header
 from agent.engine.names import Answer, Question, parse_dns
-from agent.model.address import Address
+from agent.model.address import Address, is_unicast
 from agent.model.errors import UsageError
 from agent.model.moment import SECOND
 
@@ -101,9 +101,9 @@ def _note(seen: Sightings, header: Header, flag: int, whole: bool) -> None:
     seen.talked.add((source, destination))
     seen.loopback += _loopback(source) and _loopback(destination)
     for address in dict.fromkeys((source, destination)):  # a set's order would be another in each process
-        if _usable(address):
+        if is_unicast(address):
             seen.present[address] += 1
-    if _usable(source):
+    if is_unicast(source):
         seen.macs.setdefault(header.source_mac(), {})[source] = None
         if flag == 2:
             seen.outbound[source] = None
@@ -123,14 +123,6 @@ def _note_dns(seen: Sightings, header: Header, source: Address, destination: Add
 
 def _loopback(address: Address) -> bool:
     return address.value >> 24 == 127 if address.version == 4 else address.value == 1
-
-
-def _usable(address: Address) -> bool:
-    """False for unspecified, loopback, multicast and broadcast addresses."""
-    value = address.value
-    if address.version == 4:
-        return value != 0 and value >> 24 != 127 and value >> 28 < 14
-    return value > 1 and value >> 120 != 0xFF
 
 
 def infer(seen: Sightings) -> tuple[Address, ...]:

@@ -62,7 +62,7 @@ def rule_rows(engine: Engine, policy: EffectivePolicy) -> list[RuleRow]:
 
 def process_rows(engine: Engine) -> list[ProcessRow]:
     """What each program kept and lost, one row per image as the sources spell it."""
-    rows: dict[str | None, ProcessRow] = {}
+    rows: dict[str | None, ProcessRow] = {}  # by what is compared, so that spellings of one path are one program
     for number, subject in enumerate(engine.subjects):
         if 5 * number + 5 > len(engine.subject_counts):
             break
@@ -71,7 +71,7 @@ def process_rows(engine: Engine) -> list[ProcessRow]:
             image = subject.image
             if image is None and subject.pid is not None:
                 image = f"(pid {subject.pid})"  # its program is not known, but it is somebody
-            row = rows.setdefault(image, ProcessRow(image=image))
+            row = rows.setdefault(subject.canonical_image or image, ProcessRow(image=image))
             row.allowed.packets += counts[0]
             row.allowed.bytes += counts[1]
             row.denied.packets += counts[2]

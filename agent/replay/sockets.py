@@ -8,11 +8,15 @@ Knows the order of a conversion. Must not know formats. Where captures are given
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from agent.attribution.chain import Attribution, Source
+from agent.attribution.evidence import Rank
+from agent.attribution.recorded import same_host
 from agent.attribution.values import Owner, SocketRecord
 from agent.model.errors import UsageError
+from agent.model.vocabulary import Confidence
 
 
 def socket_records(attribution: Attribution) -> list[SocketRecord]:
@@ -34,7 +38,7 @@ def socket_records(attribution: Attribution) -> list[SocketRecord]:
         else:
             key = (*key, record.subject)
         known = last.get(key)
-        if known is not None and known[0] is owner:
+        if known is not None and _says(known[0]) == _says(owner):
             for place in known[1]:  # the same socket, shown again: it lives on
                 found[place] = found[place]._replace(end=record.end)
             continue
@@ -43,6 +47,19 @@ def socket_records(attribution: Attribution) -> list[SocketRecord]:
         initiated = record.initiated if owner is None else owner.initiated
         found += [record._replace(subject=subject, initiated=initiated) for subject in subjects]
     return found
+
+
+def rank_of(attribution: Attribution, record: SocketRecord) -> Rank:
+    """How much the sources of a record are believed: the first's that its subject names."""
+    ranks = {source.name: source.rank for source in attribution.sources}
+    return ranks.get(record.subject.source.partition("+")[0], Rank.SNAPSHOT)
+
+
+def require_host(sources: Iterable[Source], name: str) -> None:
+    """Raises UsageError if a log shows hosts, but none of that name."""
+    known = [host.name for source in sources for host in getattr(source, "hosts", ()) if host.name]
+    if known and not any(same_host(one, name) for one in known):
+        raise UsageError(f"--host {name}: no log shows it; hosts: {', '.join(sorted(set(known))[:5])}")
 
 
 def require_one_host(sources: Iterable[Source]) -> None:
@@ -65,6 +82,11 @@ def _records_of(source: Source) -> Iterator[SocketRecord]:
         yield from records()
     elif timeline is not None:
         yield from timeline.records()
+
+
+def _says(owner: Owner | None) -> object:
+    """What an owner is told apart by: when a socket is shown twice, how sure each time is no other owner."""
+    return None if owner is None else (replace(owner.subject, confidence=Confidence.HIGH, source=""), owner.initiated)
 
 
 def _start(record: SocketRecord) -> int:

@@ -99,6 +99,10 @@ def _attribution(options: ReplayOptions, device: Device) -> Attribution | None:
         sources = open_sources(options.attribution, format=options.attribution_format, context=context)
     finally:
         gc.enable()
+    if options.host is not None:
+        from agent.replay.sockets import require_host
+
+        require_host(sources, options.host)
     for source in sources:
         attribution.add(_perhaps_failing(source, options))
     return attribution

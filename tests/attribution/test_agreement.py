@@ -46,10 +46,7 @@ def test_two_subjects_are_one_process_unless_a_known_fact_differs(one: Subject, 
 
 def test_sources_that_agree_put_their_facts_together() -> None:
     """A path that can be compared is taken, wherever it comes from; the better confidence counts."""
-    unmapped = r"\DEVICE\HARDDISKVOLUME2\X"
-    security = Subject(
-        image=DEVICE, canonical_image=unmapped, pid=9, source="security", confidence=Confidence.MEDIUM
-    )  # fmt: skip
+    security = Subject(image=DEVICE, pid=9, source="security", confidence=Confidence.MEDIUM)
     sysmon = subject(SVCHOST, 9, "sysmon", services=("bits",), user="SYSTEM")
     owner = agree([Owner(security, initiated=None), Owner(sysmon, initiated=True)])
     assert owner.subject.image == SVCHOST

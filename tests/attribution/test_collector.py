@@ -333,3 +333,36 @@ def test_records_are_given_by_the_captures_clock() -> None:
     source = settled(collector, openings)
     starts = sorted(record.start for record in source.records())
     assert abs(starts[0] - T0) <= 2 * SECOND
+
+
+# Moments -----------------------------------------------------------------------------------------------------------
+
+
+def confidence_at(source: Recorded, at: float) -> tuple[int | None, Confidence] | None:
+    owner = ask(source, f"{US}:50123", f"{PEER}:443", at=at)
+    return None if owner is None else (owner.subject.pid, owner.subject.confidence)
+
+
+def test_the_nearer_of_two_connections_counts_and_not_the_one_before_it() -> None:
+    """Logs are written a little late: a first packet just before its row is not the connection before's."""
+    one, other = Claim(pid=1, image=r"C:\a.exe"), Claim(pid=2, image=r"C:\b.exe")
+    source = settled(collected(row(at=0, claim=one), row(at=100, claim=other)))
+    assert confidence_at(source, 99) == (2, Confidence.HIGH)
+    assert confidence_at(source, 30) == (1, Confidence.HIGH)
+
+
+def test_a_connection_logged_long_ago_is_less_sure_than_one_logged_now() -> None:
+    """Nothing says that it has not ended since."""
+    source = settled(collected(row(at=0)))
+    assert confidence_at(source, 59) == (980, Confidence.HIGH)
+    assert confidence_at(source, 3600) == (980, Confidence.MEDIUM)
+    assert confidence_at(source, -59) == (980, Confidence.HIGH)
+    assert confidence_at(source, -61) is None
+
+
+def test_a_clock_that_was_not_corrected_makes_nobody_sure() -> None:
+    collector, openings = clocked(5)
+    source = settled(collector, openings, clock_limit=0)
+    owner = ask(source, f"{US}:50001", f"{PEER}:443", at=11)
+    assert owner is not None
+    assert owner.subject.confidence is Confidence.MEDIUM

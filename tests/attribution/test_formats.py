@@ -57,6 +57,7 @@ def test_socket_records_are_told_by_content(tmp_path: Path, content: str | bytes
         pytest.param("{}\n", "first object has no keys", id="no-keys"),
         pytest.param("{not json}\n", "first line begins like JSON but is not", id="not-json"),
         pytest.param("tcp LISTEN 0 128\n", "is text that begins with 'tcp LISTEN 0 128'", id="text"),
+        pytest.param(b"\xfd7zXZ\0\0", "is xz data; gzip and zstd are read", id="xz"),
         pytest.param(bytes(range(1, 30)), "is binary data that begins with 01 02 03", id="binary"),
     ],
 )
@@ -69,7 +70,7 @@ def test_an_unknown_format_says_what_was_seen_and_what_is_known(
     text = str(caught.value)
     assert text.startswith(f"{path}: ")
     assert seen in text
-    assert "known: sockets (socket records, JSON Lines with start, protocol and local)" in text
+    assert text.endswith("known formats: sockets, events, hunting, firewall, zeek, ss, psutil, services")
     assert "\n" not in text
     assert caught.value.exit_code == 2
 
@@ -83,15 +84,19 @@ def test_a_record_that_lacks_one_key_gets_the_loaders_message(tmp_path: Path, mi
 
 
 def test_a_named_format_is_not_guessed(tmp_path: Path) -> None:
-    """Then an empty file is a host without sockets, and another format is a broken line."""
+    """Then an empty file is a host without sockets, which no log can say, and another format is a broken line."""
     assert open_source(file(tmp_path, ""), format="sockets").complete
+    with pytest.raises(AttributionError, match="is empty"):
+        open_source(file(tmp_path, ""), format="events")
     with pytest.raises(AttributionError, match="line 1: start is missing"):
         open_source(file(tmp_path, '{"EventID":3}\n'), format="sockets")
 
 
 def test_a_format_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="'evtx' is no attribution format; known: sockets"):
-        open_source(file(tmp_path, RECORD), format="evtx")
+    with pytest.raises(UsageError, match="'nothing' is no attribution format; known: sockets, events"):
+        open_source(file(tmp_path, RECORD), format="nothing")
+    with pytest.raises(UsageError, match=r"'sysmn' is no attribution format; did you mean sysmon\?"):
+        open_source(file(tmp_path, RECORD), format="sysmn")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

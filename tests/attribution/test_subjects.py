@@ -38,7 +38,7 @@ def made(
             Family.WINDOWS,
             r"\device\harddiskvolume9\a.exe",
             r"\device\harddiskvolume9\a.exe",
-            r"\DEVICE\HARDDISKVOLUME9\A.EXE",
+            None,
             id="unknown-nt-device",
         ),
         pytest.param(Family.WINDOWS, r"\\?\c:\x\..\a.exe", r"\\?\c:\x\..\a.exe", r"C:\A.EXE", id="prefixed"),
@@ -197,3 +197,13 @@ def test_create_time_and_container_make_another_subject() -> None:
     assert (plain.process_created, plain.container) == (None, None)
     with pytest.raises(ValueError, match="container must be a text or null"):
         maker.subject("C:\\a.exe", None, ..., 7, None, container=5)
+
+
+def test_a_volume_that_no_drive_letter_is_known_for_is_told_with_what_to_write() -> None:
+    """Whether a rule for C: means it is unknown, not unmet."""
+    maker = SubjectMaker("security", drives={r"\Device\HarddiskVolume3": "C:"})
+    for volume in (2, 2, 3):
+        maker.subject(rf"\device\harddiskvolume{volume}\windows\a.exe", None, ..., 1, None)
+    ((code, text),) = maker.warnings("log")
+    assert code == "drive_not_mapped"
+    assert r"give drives: {'\device\harddiskvolume2': 'C:'} in --device" in text

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agent.attribution.formats import open_source
 from agent.cli import main
 from agent.sinks.summary import disagreements
 
@@ -171,3 +172,58 @@ def test_a_prefix_tells_whose_log_it_is_as_well_as_an_address(office: Path, caps
     found = answer(capsys, "attribution", "o.pcapng", "late.jsonl", "--local", "10.20.0.0/28")
     assert found["attribution"]["clock_offsets"][0]["applied"]
     assert found["attribution"]["by_source"]["sysmon"] > 100
+
+
+@pytest.mark.parametrize("inputs", [["s.jsonl"], ["s.jsonl", "o.pcapng"]], ids=["log", "log and capture"])
+def test_a_host_that_no_log_shows_is_an_error(
+    inputs: list[str], office: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sysmon_of(office / "o.jsonl", office / "s.jsonl", hosts=("LAPTOP", "SERVER"))
+    for command in (["sockets", "-o", "x.jsonl"], ["attribution"]):
+        assert main.run([command[0], *inputs, *command[1:], "--host", "nobody"]) == 2
+        assert "--host nobody: no log shows it; hosts: LAPTOP, SERVER" in capsys.readouterr().err
+
+
+def test_an_output_never_replaces_an_input(office: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (office / "folder" / "inner").mkdir(parents=True)
+    (office / "folder" / "inner" / "o.pcapng").write_bytes((office / "o.pcapng").read_bytes())
+    (office / "link.jsonl").symlink_to("o.jsonl")
+    before = (office / "o.jsonl").read_bytes()
+    for inputs, output in (
+        (["o.jsonl"], "o.jsonl"),
+        (["o.jsonl"], "link.jsonl"),
+        (["folder"], "folder/inner/o.pcapng"),
+    ):
+        assert main.run(["sockets", *inputs, "-o", output, "--device", "o.yaml"]) == 2
+        assert "is used already; an output needs a name of its own" in capsys.readouterr().err
+    assert (office / "o.jsonl").read_bytes() == before
+
+
+def test_addresses_that_every_host_has_are_nobodys_after_a_conversion(
+    office: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who hears a broadcast is a socket at the broadcast address; that must not become an address of the device."""
+    heard = {
+        **NXLOG, "Hostname": "LAPTOP", "UtcTime": "2026-01-05 09:00:05.000", "ProcessId": "4", "Image": "System",
+        "Protocol": "udp", "Initiated": "false", "ProcessGuid": "{5770385f-c22a-43e0-bf4c-000000000004}",
+        "SourcePort": "137", "DestinationPort": "137",
+    }  # fmt: skip
+    sysmon_of(office / "o.jsonl", office / "s.jsonl")
+    with (office / "s.jsonl").open("a") as log:
+        for group in ("224.0.0.251", "10.20.0.255", "255.255.255.255"):
+            log.write(json.dumps({**heard, "SourceIp": group, "DestinationIp": "10.20.0.9"}) + "\n")
+    answer(capsys, "sockets", "s.jsonl", "-o", "made.jsonl")
+    assert '"local":"10.20.0.255:137"' in (office / "made.jsonl").read_text("utf-8")
+    assert [str(address) for address in open_source("made.jsonl").local_addresses()] == ["10.20.0.15"]
+
+
+def test_a_converted_snapshot_is_believed_no_more_than_a_snapshot(
+    office: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (office / "ss.txt").write_text(
+        "Netid State Recv-Q Send-Q Local Address:Port Peer Address:Port Process\n"
+        'tcp ESTAB 0 0 10.20.0.15:50001 203.0.113.9:443 users:(("curl",pid=7,fd=3))\n'
+    )
+    answer(capsys, "sockets", "ss.txt", "-o", "made.jsonl")
+    (row,) = answer(capsys, "attribution", "made.jsonl")["sources"]
+    assert (row["source"], row["rank"], row["complete"]) == ("sockets", "snapshot", False)
