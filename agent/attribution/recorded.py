@@ -110,6 +110,11 @@ class Recorded:
     def __len__(self) -> int:
         return sum(len(host.timeline) for host in self.hosts)
 
+    @property
+    def answering(self) -> Sequence[Host]:
+        """The hosts whose sockets are the device's; all before `settle`."""
+        return self._chosen if self._settled else self.hosts
+
     def local_addresses(self) -> tuple[Address, ...]:
         """Of the host that the device's name picks, or of the only one; several others could each be the device."""
         hosts = self._named() or (self.hosts if len(self.hosts) == 1 else [])
@@ -149,7 +154,7 @@ class Recorded:
 
     def records(self) -> Iterator[SocketRecord]:
         """Of the hosts that answer, or of all before `settle`."""
-        for host in self._chosen if self._settled else self.hosts:
+        for host in self.answering:
             yield from host.timeline.records()
 
     def _named(self) -> list[Host]:

@@ -101,7 +101,7 @@ def _sources(rows: list[dict[str, Any]]) -> Table:
             (
                 row["source"],
                 row["path"],
-                row["host"] or "-",
+                (row["host"] or "-") + ("" if row["used"] else " (not the device)"),
                 count(row["sockets"]),
                 ", ".join(row["facts"]) or ("direction" if row["witness"] else "pid"),
                 row["first"] or "-",

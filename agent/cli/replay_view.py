@@ -102,6 +102,8 @@ def attribution_parts(row: Mapping[str, Any], *, talkers: bool = False) -> Itera
     text += (
         f": {', '.join(shares)}; confidence {', '.join(sure)}" if shares else f" (asked: {', '.join(row['sources'])})"
     )
+    if row["usable_flows"] < known:
+        text += f"; sure enough for rules: {count(row['usable_flows'])}"
     if row["ambiguous_flows"]:
         text += f"; {count(row['ambiguous_flows'])} ambiguous"
     yield Line(text=text + ".")

@@ -8,7 +8,7 @@ from agent.attribution.chain import Attribution, Source
 from agent.engine.engine import Engine
 from agent.model.address import Address
 from agent.model.moment import format_time
-from agent.model.vocabulary import Reason, Verdict
+from agent.model.vocabulary import Confidence, Reason, Verdict
 from agent.policy.effective import EffectivePolicy
 from agent.sinks.summary import TOP_DENIED, AttributionRow, ProcessRow, RuleRow, Tally
 
@@ -84,8 +84,11 @@ def denied_remotes(engine: Engine) -> list[tuple[Address, int, int]]:
     return engine.denied_remotes.most(TOP_DENIED)
 
 
-def attribution_row(engine: Engine) -> AttributionRow:
-    """How the flows were attributed: by source, by confidence, and who the rest talked to."""
+def attribution_row(engine: Engine, minimum: Confidence) -> AttributionRow:
+    """How the flows were attributed: by source, by confidence, and who the rest talked to.
+
+    `minimum`: the setting attribution.minimum_confidence.
+    """
     row = AttributionRow(attributed_flows=engine.attributed, unattributed_flows=engine.unattributed)
     for number, subject in enumerate(engine.subjects):
         if number == 0 or 5 * number + 5 > len(engine.subject_counts):
@@ -95,6 +98,7 @@ def attribution_row(engine: Engine) -> AttributionRow:
         label = subject.confidence.label
         row.by_confidence[label] = row.by_confidence.get(label, 0) + flows
         row.ambiguous_flows += flows if subject.ambiguous else 0
+        row.usable_flows += flows if subject.confidence >= minimum else 0
     attribution = engine.attribution
     if attribution is not None:
         row.sources = tuple(attribution.source_names)
@@ -110,16 +114,18 @@ def source_rows(attribution: Attribution) -> list[dict[str, Any]]:
     """What each source holds, host by host."""
     rows = []
     for source in sorted(attribution.sources, key=_rank):
-        timelines = [(host.name, host.timeline) for host in getattr(source, "hosts", ())]
+        answering = getattr(source, "answering", ())
+        timelines = [(host.name, host.timeline, host in answering) for host in getattr(source, "hosts", ())]
         if not timelines and (timeline := getattr(source, "timeline", None)) is not None:
-            timelines = [("", timeline)]
-        for host, timeline in timelines:
+            timelines = [("", timeline, True)]
+        for host, timeline, used in timelines:
             first, last = timeline.span()
             rows.append(
                 {
                     "source": source.name,
                     "path": getattr(source, "path", "(in the captures)"),
                     "host": host,
+                    "used": used,
                     "rank": source.rank.name.lower(),
                     "sockets": len(timeline),
                     "facts": sorted(source.facts),

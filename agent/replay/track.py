@@ -10,7 +10,7 @@ from typing import Any
 from agent.capture.batch import Batch
 from agent.engine.events import EventSink, FlowEvent
 from agent.model.moment import SECOND
-from agent.model.vocabulary import Mode, Reason, Verdict
+from agent.model.vocabulary import Confidence, Mode, Reason, Verdict
 from agent.policy.effective import EffectivePolicy
 from agent.replay import report
 from agent.replay.control import Isolation
@@ -178,7 +178,9 @@ class Track:
                 cut=engine.cut,
                 evicted=engine.flows.evicted,
                 rules=report.rule_rows(engine, self.policy),
-                attribution=report.attribution_row(engine),
+                attribution=report.attribution_row(
+                    engine, Confidence[self.options.settings.word("attribution.minimum_confidence").upper()]
+                ),
                 direction_guesses=engine.guesses,
                 warnings=[*self.policy.warnings, *warnings, *self._warnings(outcomes)],
                 policies=self.isolation.policies,

@@ -82,6 +82,8 @@ class AttributionRow:
     unattributed_flows: int = 0
     ambiguous_flows: int = 0
     """Attributed flows whose owner may be one of several."""
+    usable_flows: int = 0
+    """Attributed flows whose owner is sure enough for rules (attribution.minimum_confidence)."""
     by_source: dict[str, int] = field(default_factory=dict)
     """Attributed flows by the source that knew the owner; `a+b` where two agreed."""
     by_confidence: dict[str, int] = field(default_factory=dict)
@@ -246,6 +248,7 @@ def _attribution(row: AttributionRow) -> dict[str, Any]:
         "attributed_flows": row.attributed_flows,
         "unattributed_flows": row.unattributed_flows,
         "ambiguous_flows": row.ambiguous_flows,
+        "usable_flows": row.usable_flows,
         "by_source": {name: count for name, count in sorted(row.by_source.items()) if count},
         "by_confidence": {one.label: row.by_confidence.get(one.label, 0) for one in reversed(Confidence)},
         "top_unattributed": _busiest(row.unattributed_remotes),
