@@ -61,6 +61,21 @@ def test_sources_that_agree_put_their_facts_together() -> None:
     assert not owner.subject.ambiguous
 
 
+def test_what_is_put_together_is_as_sure_as_the_least_sure_fact() -> None:
+    sure = subject(None, 9, "a", confidence=Confidence.HIGH)
+    unsure = subject(SVCHOST, 9, "b", services=("bits",), confidence=Confidence.LOW)
+    made = agree([Owner(sure), Owner(unsure)]).subject
+    assert (made.services, made.confidence, made.source) == (("bits",), Confidence.LOW, "a+b")
+
+
+@pytest.mark.parametrize("surest_first", [True, False])
+def test_the_surest_source_of_a_fact_is_believed(surest_first: bool) -> None:
+    sure = subject(SVCHOST, 9, "a", services=("dnscache",), confidence=Confidence.HIGH)
+    unsure = subject(SVCHOST, 9, "b", services=("bits",), confidence=Confidence.MEDIUM)
+    made = agree([Owner(one) for one in ((sure, unsure) if surest_first else (unsure, sure))]).subject
+    assert (made.services, made.confidence) == (("dnscache",), Confidence.HIGH)
+
+
 def test_sources_that_disagree_make_candidates_of_low_confidence() -> None:
     one, other = subject(SVCHOST, 9, "sysmon"), subject(r"C:\a.exe", 10, "hunting")
     owner = agree([Owner(one, initiated=True), Owner(other, initiated=False)])
