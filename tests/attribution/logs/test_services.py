@@ -48,6 +48,12 @@ def test_win32_service(tmp_path: Path, text: str) -> None:
     assert one(services, tmp_path, text).services == [SVCHOST]
 
 
+def test_a_path_of_blanks_only_is_none(tmp_path: Path) -> None:
+    """Takes hours where the time grows with the square of its length."""
+    rows = json.dumps([{"Name": "x", "ProcessId": 5, "State": "Running", "PathName": " " * 1_000_000}])
+    assert one(services, tmp_path, rows).services == [HostedServices("", 5, ("x",), None, None)]
+
+
 def test_only_names_and_pids(tmp_path: Path) -> None:
     rows = csv_of({"Name": "Dnscache", "ProcessId": 1500}, {"Name": "NlaSvc", "ProcessId": 1500})
     assert one(services, tmp_path, rows).services == [SVCHOST._replace(image=None)]
