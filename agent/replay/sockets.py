@@ -13,6 +13,7 @@ from typing import Any
 from agent.attribution.chain import Attribution, Source
 from agent.attribution.values import Owner, SocketRecord
 from agent.model.errors import UsageError
+from agent.model.subject import UNATTRIBUTED
 
 
 def socket_records(attribution: Attribution) -> list[SocketRecord]:
@@ -29,12 +30,17 @@ def socket_records(attribution: Attribution) -> list[SocketRecord]:
         owner = None
         if record.remote is not None and record.local.address is not None:
             owner = _owner(attribution, record)
-            if owner is None or not owner.subject.source:
+            if owner is None:
+                continue
+            if not owner.subject.source:
+                if key in last:  # whoever had it has it no longer: nothing is carried on beyond
+                    last.pop(key)
+                    found.append(record._replace(subject=UNATTRIBUTED, initiated=None))
                 continue
         else:
             key = (*key, record.subject)
         known = last.get(key)
-        if known is not None and known[0] is owner:
+        if known is not None and known[0] is owner and _goes_on(found[known[1][0]], record):
             for place in known[1]:  # the same socket, shown again: it lives on
                 found[place] = found[place]._replace(end=record.end)
             continue
@@ -65,6 +71,11 @@ def _records_of(source: Source) -> Iterator[SocketRecord]:
         yield from records()
     elif timeline is not None:
         yield from timeline.records()
+
+
+def _goes_on(before: SocketRecord, record: SocketRecord) -> bool:
+    """No time lies between them: of a gap nobody knows whose it was."""
+    return before.end is None or record.start <= before.end + 1
 
 
 def _start(record: SocketRecord) -> int:
