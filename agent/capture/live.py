@@ -215,7 +215,7 @@ class LiveReader:
         one.close()
 
     def wake(self) -> None:
-        """Makes a next_batch() that waits come back; for signal handlers and other threads. Too late, it does nothing."""
+        """Makes a next_batch() that waits come back; for signal handlers and other threads. After close() nothing."""
         if self._wake >= 0:
             os.eventfd_write(self._wake, 1)
 
