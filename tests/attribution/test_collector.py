@@ -236,6 +236,15 @@ def test_a_table_of_services_must_mean_the_very_process(
     assert owner.subject.confidence is confidence
 
 
+def test_what_a_container_calls_so_meets_no_rule_of_the_host() -> None:
+    claim = Claim(pid=700, image=SVCHOST, command_line="svchost.exe -s BITS", container="5f2c")
+    owner = ask(settled(collected(row(claim=claim))), f"{US}:50123", f"{PEER}:443")
+    assert owner is not None
+    subject = owner.subject
+    assert (subject.image, subject.container) == (SVCHOST, "5f2c")
+    assert (subject.canonical_image, subject.services, subject.package_known) == (None, None, False)
+
+
 # Hosts -----------------------------------------------------------------------------------------------------------
 
 
