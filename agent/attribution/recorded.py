@@ -157,7 +157,7 @@ class Recorded:
         return [host for host in self.hosts if same_host(host.name, self._device.name)]
 
     def _by_address(self, addresses: Sequence[Address]) -> list[Host]:
-        """Those that have an address of the device; one that proved none only if it is alone and not called otherwise."""
+        """Those that have an address of the device; one that proved none only if alone and not called otherwise."""
         own = set(addresses)
         found = [host for host in self.hosts if own & set(host.addresses)]
         if not found and len(self.hosts) == 1 and (not self.hosts[0].addresses or not own):

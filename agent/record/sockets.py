@@ -91,5 +91,5 @@ class SocketBook:
 
 
 def _comparable(subject: Subject) -> Subject:
-    """Without a path that is another file on the host: any user can make a mount namespace; no rule may be met by it."""
+    """Without a path that is another file on the host: any user can make a mount namespace; it must meet no rule."""
     return subject if subject.canonical_image is not None else replace(subject, image=None)
