@@ -66,6 +66,8 @@ def same_image(one: str, other: str) -> bool:
 
     A name without a folder is compared with the other's name, of which some sources keep 15 characters only.
     """
+    if one[1:2] == other[1:2] == ":" and one[0].upper() != other[0].upper():
+        return False  # both name the volume by letter, and not the same: a stick may hold any path
     if not (one.startswith("/") or other.startswith("/")):
         one, other = _below_volume(one), _below_volume(other)
     if ("/" in one or "\\" in one) and ("/" in other or "\\" in other):

@@ -26,6 +26,8 @@ def subject(image: str | None, pid: int | None = None, source: str = "a", **fact
         pytest.param(subject(SVCHOST, 9), subject(SVCHOST, 8), False, id="two pids of one program"),
         pytest.param(subject(SVCHOST), subject(DEVICE, 9), True, id="one source has no pid"),
         pytest.param(subject(SVCHOST, 9), subject(r"C:\Temp\svchost.exe", 9), False, id="a pid used again"),
+        pytest.param(subject(r"D:\a\b.exe", 9), subject(r"c:\a\b.exe", 9), False, id="one path on two drives"),
+        pytest.param(subject(r"C:\a\b.exe", 9), subject(r"c:\A\b.exe", 9), True, id="one drive"),
         pytest.param(subject("System", 4), subject("System", 4), True, id="the kernel"),
         pytest.param(subject("firefox", 9), subject("/usr/lib/firefox", 9), True, id="a name and a path"),
         pytest.param(subject("com.apple.WebKi", 9), subject("/a/com.apple.WebKit.Networking", 9), True, id="cut short"),
