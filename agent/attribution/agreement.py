@@ -66,6 +66,8 @@ def same_image(one: str, other: str) -> bool:
 
     A name without a folder is compared with the other's name, of which some sources keep 15 characters only.
     """
+    if one[1:2] == other[1:2] == ":" and one[0].upper() != other[0].upper():
+        return False  # both name the volume by letter, and not the same: a stick may hold any path
     if not (one.startswith("/") or other.startswith("/")):
         one, other = _below_volume(one), _below_volume(other)
     if ("/" in one or "\\" in one) and ("/" in other or "\\" in other):
@@ -80,22 +82,27 @@ def _below_volume(image: str) -> str:
 
 
 def _together(subjects: Sequence[Subject]) -> Subject:
-    """The facts of all, each from the first that knows it; a path that can be compared before one that cannot."""
-    found = subjects[0]
-    for other in subjects[1:]:
+    """The facts of all, each from the surest that knows it; a path that can be compared before one that cannot.
+
+    It is as sure as the least sure that a fact a rule may ask for was taken from.
+    """
+    found, *others = sorted(subjects, key=lambda subject: -subject.confidence)
+    for other in others:
         take_image = other.canonical_image is not None and found.canonical_image is None
         take_package = other.package_known and not found.package_known
+        take_services = other.services is not None and found.services is None
+        taken = take_image or take_package or take_services
         found = replace(
             found,
             image=other.image if take_image or found.image is None else found.image,
             canonical_image=other.canonical_image if take_image else found.canonical_image,
-            services=other.services if found.services is None else found.services,
+            services=other.services if take_services else found.services,
             package_family_name=other.package_family_name if take_package else found.package_family_name,
             package_known=found.package_known or other.package_known,
             pid=other.pid if found.pid is None else found.pid,
             process_created=other.process_created if found.process_created is None else found.process_created,
             user=found.user or other.user,
             container=found.container or other.container,
-            confidence=max(found.confidence, other.confidence),
+            confidence=min(found.confidence, other.confidence) if taken else found.confidence,
         )
     return replace(found, source="+".join(dict.fromkeys(subject.source for subject in subjects)))

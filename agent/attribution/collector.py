@@ -11,6 +11,7 @@ local end is told by the host's own addresses where a row does not say. Must not
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from agent.attribution.evidence import NOBODY, Claim, Context, HostedServices, Observation, ProcessStart, Rank, Side
 from agent.attribution.processes import Processes, hosted_services, subject_of
@@ -185,4 +186,8 @@ class _Subjects:
         if services is None and claim.services is None:
             services, sure = self._processes.services_of(row.host, claim)
             confidence = confidence if sure else min(confidence, Confidence.MEDIUM)
-        return subject_of(self._maker, claim, services, confidence)
+        made = subject_of(self._maker, claim, services, confidence)
+        if made.container is None:
+            return made
+        # What a container calls so is another program, service and package than the host's.
+        return replace(made, canonical_image=None, services=None, package_family_name=None, package_known=False)

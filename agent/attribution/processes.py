@@ -28,14 +28,24 @@ if TYPE_CHECKING:
 
 _SERVICE = re.compile(r"(?:^|\s)-s\s+(?:\"([^\"\s]+)\"|([^\"\s]+))(?=\s|$)")
 SERVICE_HOST = "svchost.exe"
+_SERVICE_HOST_PATH = re.compile(
+    r"(?:(?:\\\\[?.]\\)?C:|\\Device\\HarddiskVolume\d+)\\Windows\\(?:System32|SysWOW64)\\svchost\.exe",
+    re.IGNORECASE | re.ASCII,
+)
+"""Windows' own. Any user may put a program of that name elsewhere, with any command line."""
 
 
 def hosted_services(claim: Claim) -> tuple[str, ...] | None:
     """The one service that a service host was started for; None if its command line does not say (-k names a group)."""
-    if claim.image is None or claim.command_line is None or image_name(claim.image).lower() != SERVICE_HOST:
+    if claim.command_line is None or not is_service_host(claim.image):
         return None
     found = _SERVICE.search(claim.command_line)
     return (found[1] or found[2],) if found else None
+
+
+def is_service_host(image: str | None) -> bool:
+    """True for Windows' own service host, by its whole path."""
+    return image is not None and _SERVICE_HOST_PATH.fullmatch(image.replace("/", "\\")) is not None
 
 
 def subject_of(maker: SubjectMaker, claim: Claim, services: tuple[str, ...] | None, confidence: Confidence) -> Subject:
@@ -123,12 +133,17 @@ class Processes:
             if row.created is not None and claim.created is not None:
                 if abs(row.created - claim.created) <= CREATION_SLACK:
                     return row.services, True
-            elif claim.image is not None and same_image(row.image or SERVICE_HOST, claim.image):
+            elif claim.image is not None and _is_program(row.image or SERVICE_HOST, claim.image):
                 if row.taken is None or claim.created is None:
                     return row.services, False
                 if claim.created <= row.taken:
                     return row.services, True
         return None, True
+
+
+def _is_program(listed: str, image: str) -> bool:
+    """A table names svchost without its folder, which can be one place only."""
+    return is_service_host(image) if image_name(listed).lower() == SERVICE_HOST else same_image(listed, image)
 
 
 def _created(start: ProcessStart) -> int:

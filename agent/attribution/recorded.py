@@ -162,11 +162,12 @@ class Recorded:
         return [host for host in self.hosts if same_host(host.name, self._device.name)]
 
     def _by_address(self, addresses: Sequence[Address]) -> list[Host]:
-        """Those that have an address of the device; a host that proved none only if it is alone."""
+        """Those that have an address of the device; one that proved none only if alone and not called otherwise."""
         own = set(addresses)
         found = [host for host in self.hosts if own & set(host.addresses)]
         if not found and len(self.hosts) == 1 and (not self.hosts[0].addresses or not own):
-            return self.hosts
+            device_named = self._device.name != Device().name
+            return [] if device_named and self.hosts[0].name else self.hosts
         return found
 
     def _align(self, host: Host, surroundings: Surroundings) -> None:
@@ -182,17 +183,20 @@ class Recorded:
         offset = sorted(differences)[(len(differences) - 1) // 2]
         hits = sum(abs(difference - offset) <= self._slack for difference in differences)
         small = abs(offset) <= self._slack
-        believed = hits >= surroundings.clock_hits and abs(offset) <= surroundings.clock_limit
+        most = 2 * hits > len(differences)  # a few that meet by chance, such as NTP from port 123, move no clock
+        believed = most and hits >= surroundings.clock_hits and abs(offset) <= surroundings.clock_limit
         applied = small or believed
         if applied:
             host.timeline.shift(offset)
         self.offsets.append(ClockOffset(source=self.name, host=host.name, offset=offset, hits=hits, applied=applied))
         if not small:
-            self.warnings.append(self._large(host, offset, hits, surroundings, applied=applied))
+            self.warnings.append(self._large(host, offset, (hits, len(differences)), surroundings, applied=applied))
 
     def _large(
-        self, host: Host, offset: int, hits: int, surroundings: Surroundings, *, applied: bool
+        self, host: Host, offset: int, counts: tuple[int, int], surroundings: Surroundings, *, applied: bool
     ) -> tuple[str, str]:
+        """`counts`: the flows that agree, and all that both know."""
+        hits, flows_known = counts
         seconds = f"{offset / SECOND:+,.1f} s"
         who = f"{self.path}: {self.name}" + (f" on {host.name}" if host.name else "")
         if applied:
@@ -200,6 +204,8 @@ class Recorded:
         if hits < surroundings.clock_hits:
             flows = "1 flow tells" if hits == 1 else f"{hits} flows tell"
             why = f"only {flows} it: --set attribution.clock_hits={hits} believes that"
+        elif 2 * hits <= flows_known:
+            why = f"only {hits} of the {flows_known} flows that both know tell it"
         else:
             needed = -(-abs(offset) // SECOND)
             why = f"that is more than attribution.clock_limit: --set attribution.clock_limit={needed} allows it"

@@ -215,8 +215,9 @@ class LiveReader:
         one.close()
 
     def wake(self) -> None:
-        """Makes a next_batch() that waits come back; for signal handlers and other threads."""
-        os.eventfd_write(self._wake, 1)
+        """Makes a next_batch() that waits come back; for signal handlers and other threads. After close() nothing."""
+        if self._wake >= 0:
+            os.eventfd_write(self._wake, 1)
 
     @property
     def dropped(self) -> int:

@@ -67,11 +67,12 @@ def command(
 
 
 def _answer(records: Sequence[SocketRecord], output: str, warnings: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    sources = Counter(record.subject.source for record in records)
+    owned = [record for record in records if record.subject.source]  # others say that an owner is no more
+    sources = Counter(record.subject.source for record in owned)
     return {
         "version": 1,
         "records": len(records),
-        "processes": len({(record.subject.pid, record.subject.image) for record in records}),
+        "processes": len({(record.subject.pid, record.subject.image) for record in owned}),
         "first": format_time(min(record.start for record in records)) if records else None,
         "last": format_time(max(record.start for record in records)) if records else None,
         "by_source": dict(sorted(sources.items())),

@@ -9,11 +9,13 @@ written when its end is known, and lines are whole: what a killed recording leav
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.attribution.values import Owner, SocketRecord
 from agent.attribution.written import record_line
 from agent.model.address import Address, Endpoint
 from agent.model.protocols import TCP
-from agent.model.subject import UNATTRIBUTED
+from agent.model.subject import UNATTRIBUTED, Subject
 from agent.record.kept import KeptFile
 from agent.record.owners import Conversation
 from agent.record.processes import ProcessFacts, members
@@ -61,7 +63,8 @@ class SocketBook:
             if self._file is None:
                 continue
             parent = None if subject is None else self._facts.of(subject).ppid
-            record = SocketRecord(start, end, protocol, local, remote, subject or UNATTRIBUTED, initiated, listening)
+            written = UNATTRIBUTED if subject is None else _comparable(subject)
+            record = SocketRecord(start, end, protocol, local, remote, written, initiated, listening)
             line = record_line(record, parent_pid=parent)
             self._pending.append(line)
             self._held += len(line)
@@ -85,3 +88,8 @@ class SocketBook:
         """Ends without another write: something failed. What was written has its name."""
         if self._file is not None:
             self._file.keep()
+
+
+def _comparable(subject: Subject) -> Subject:
+    """Without a path that is another file on the host: any user can make a mount namespace; it must meet no rule."""
+    return subject if subject.canonical_image is not None else replace(subject, image=None)

@@ -16,6 +16,7 @@ from agent.attribution.evidence import Rank
 from agent.attribution.recorded import same_host
 from agent.attribution.values import Owner, SocketRecord
 from agent.model.errors import UsageError
+from agent.model.subject import UNATTRIBUTED
 from agent.model.vocabulary import Confidence
 
 
@@ -33,12 +34,17 @@ def socket_records(attribution: Attribution) -> list[SocketRecord]:
         owner = None
         if record.remote is not None and record.local.address is not None:
             owner = _owner(attribution, record)
-            if owner is None or not owner.subject.source:
+            if owner is None:
+                continue
+            if not owner.subject.source:
+                if key in last:  # whoever had it has it no longer: nothing is carried on beyond
+                    last.pop(key)
+                    found.append(record._replace(subject=UNATTRIBUTED, initiated=None))
                 continue
         else:
             key = (*key, record.subject)
         known = last.get(key)
-        if known is not None and _says(known[0]) == _says(owner):
+        if known is not None and _says(known[0]) == _says(owner) and _goes_on(found[known[1][0]], record):
             for place in known[1]:  # the same socket, shown again: it lives on
                 found[place] = found[place]._replace(end=record.end)
             continue
@@ -87,6 +93,11 @@ def _records_of(source: Source) -> Iterator[SocketRecord]:
 def _says(owner: Owner | None) -> object:
     """What an owner is told apart by: when a socket is shown twice, how sure each time is no other owner."""
     return None if owner is None else (replace(owner.subject, confidence=Confidence.HIGH, source=""), owner.initiated)
+
+
+def _goes_on(before: SocketRecord, record: SocketRecord) -> bool:
+    """No time lies between them: of a gap nobody knows whose it was."""
+    return before.end is None or record.start <= before.end + 1
 
 
 def _start(record: SocketRecord) -> int:

@@ -26,6 +26,8 @@ def subject(image: str | None, pid: int | None = None, source: str = "a", **fact
         pytest.param(subject(SVCHOST, 9), subject(SVCHOST, 8), False, id="two pids of one program"),
         pytest.param(subject(SVCHOST), subject(DEVICE, 9), True, id="one source has no pid"),
         pytest.param(subject(SVCHOST, 9), subject(r"C:\Temp\svchost.exe", 9), False, id="a pid used again"),
+        pytest.param(subject(r"D:\a\b.exe", 9), subject(r"c:\a\b.exe", 9), False, id="one path on two drives"),
+        pytest.param(subject(r"C:\a\b.exe", 9), subject(r"c:\A\b.exe", 9), True, id="one drive"),
         pytest.param(subject("System", 4), subject("System", 4), True, id="the kernel"),
         pytest.param(subject("firefox", 9), subject("/usr/lib/firefox", 9), True, id="a name and a path"),
         pytest.param(subject("com.apple.WebKi", 9), subject("/a/com.apple.WebKit.Networking", 9), True, id="cut short"),
@@ -56,6 +58,21 @@ def test_sources_that_agree_put_their_facts_together() -> None:
     assert owner.subject.confidence is Confidence.HIGH
     assert owner.initiated is True
     assert not owner.subject.ambiguous
+
+
+def test_what_is_put_together_is_as_sure_as_the_least_sure_fact() -> None:
+    sure = subject(None, 9, "a", confidence=Confidence.HIGH)
+    unsure = subject(SVCHOST, 9, "b", services=("bits",), confidence=Confidence.LOW)
+    made = agree([Owner(sure), Owner(unsure)]).subject
+    assert (made.services, made.confidence, made.source) == (("bits",), Confidence.LOW, "a+b")
+
+
+@pytest.mark.parametrize("surest_first", [True, False])
+def test_the_surest_source_of_a_fact_is_believed(surest_first: bool) -> None:
+    sure = subject(SVCHOST, 9, "a", services=("dnscache",), confidence=Confidence.HIGH)
+    unsure = subject(SVCHOST, 9, "b", services=("bits",), confidence=Confidence.MEDIUM)
+    made = agree([Owner(one) for one in ((sure, unsure) if surest_first else (unsure, sure))]).subject
+    assert (made.services, made.confidence) == (("dnscache",), Confidence.HIGH)
 
 
 def test_sources_that_disagree_make_candidates_of_low_confidence() -> None:

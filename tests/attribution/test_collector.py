@@ -193,6 +193,11 @@ def test_starts_of_another_host_or_log_are_not_joined_by_pid() -> None:
         (SVCHOST, r"svchost.exe --s BITS", None),
         (r"C:\evil\curl.exe", r"curl.exe -s BITS", None),
         (None, r"svchost.exe -k x -s BITS", None),
+        (r"\device\harddiskvolume2\windows\system32\svchost.exe", r"svchost.exe -k x -s BITS", ("BITS",)),
+        (r"C:\Users\eve\svchost.exe", r"svchost.exe -k x -s BITS", None),
+        (r"E:\Windows\System32\svchost.exe", r"svchost.exe -k x -s BITS", None),
+        (r"C:\Users\eve\Windows\System32\svchost.exe", r"svchost.exe -k x -s BITS", None),
+        ("svchost.exe", r"svchost.exe -k x -s BITS", None),
     ],
 )
 def test_a_service_host_names_its_service_on_its_command_line(
@@ -205,6 +210,9 @@ def test_a_service_host_names_its_service_on_its_command_line(
     ("table", "claim", "expected", "confidence"),
     [
         pytest.param({"image": "svchost.exe"}, {}, ("a", "b"), Confidence.MEDIUM, id="same program, no times"),
+        pytest.param(
+            {"image": "svchost.exe"}, {"image": r"C:\eve\svchost.exe"}, None, Confidence.HIGH, id="called like one"
+        ),
         pytest.param({"image": "lsass.exe"}, {}, None, Confidence.HIGH, id="another program has the pid"),
         pytest.param({}, {}, ("a", "b"), Confidence.MEDIUM, id="a table of service hosts"),
         pytest.param({}, {"image": "C:\\a.exe"}, None, Confidence.HIGH, id="of service hosts, another program"),
@@ -226,6 +234,15 @@ def test_a_table_of_services_must_mean_the_very_process(
     assert owner is not None
     assert owner.subject.services == expected
     assert owner.subject.confidence is confidence
+
+
+def test_what_a_container_calls_so_meets_no_rule_of_the_host() -> None:
+    claim = Claim(pid=700, image=SVCHOST, command_line="svchost.exe -s BITS", container="5f2c")
+    owner = ask(settled(collected(row(claim=claim))), f"{US}:50123", f"{PEER}:443")
+    assert owner is not None
+    subject = owner.subject
+    assert (subject.image, subject.container) == (SVCHOST, "5f2c")
+    assert (subject.canonical_image, subject.services, subject.package_known) == (None, None, False)
 
 
 # Hosts -----------------------------------------------------------------------------------------------------------
@@ -264,6 +281,19 @@ def test_a_log_of_other_hosts_only_says_so_and_answers_nothing() -> None:
     ((code, text),) = source.warnings
     assert code == "attribution_other_hosts"
     assert "WS5, WS6.contoso.test" in text
+
+
+@pytest.mark.parametrize(("device", "answers"), [(Device(assumed=True), True), (Device(name="WS6"), False)])
+def test_a_log_that_proves_no_address_is_not_that_of_a_device_called_otherwise(device: Device, answers: bool) -> None:
+    """A server's log shows the workstation's connection, too: its process is the server's."""
+    heard = row(f"{US}:50123", f"{OTHER}:445", local=Side.UNSURE, claim=Claim(pid=4, image=r"C:\server.exe"))
+    source = settled(collected(heard, device=device))
+    assert (ask(source, f"{US}:50123", f"{OTHER}:445") is not None) is answers
+
+
+def test_a_log_of_other_hosts_only_has_no_records() -> None:
+    source = settled(two_hosts(Device(name="WS9")), local="192.0.2.1")
+    assert list(source.records()) == []
 
 
 # Clocks ----------------------------------------------------------------------------------------------------------
@@ -306,6 +336,15 @@ def test_flows_that_disagree_move_no_clock() -> None:
     source = settled(collected(*rows), [opening(50000 + n, 0) for n in range(4)])
     assert source.offsets[0].applied is False
     assert source.offsets[0].hits == 1
+
+
+def test_a_few_flows_that_meet_by_chance_move_no_clock() -> None:
+    """The log of another day: two of six flows on fixed ports happen to lie equally far apart."""
+    times = (0, 9_000, 20_000, 20_010, 41_000, 60_000)
+    rows = [row(f"{US}:{123 + n}") for n in range(6)]
+    source = settled(collected(*rows), [opening(123 + n, at) for n, at in enumerate(times)])
+    assert (source.offsets[0].hits, source.offsets[0].applied) == (2, False)
+    assert "only 2 of the 6 flows" in source.warnings[0][1]
 
 
 def test_a_clock_beyond_the_limit_is_refused_with_the_setting_that_allows_it() -> None:

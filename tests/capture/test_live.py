@@ -265,6 +265,14 @@ def test_whoever_waits_can_be_woken() -> None:
 
 
 @in_namespace
+def test_whoever_is_woken_too_late_sleeps_on() -> None:
+    """A signal may come between the end of a recording and that of its handler."""
+    reader = LiveReader(["lo"])
+    reader.close()
+    reader.wake()
+
+
+@in_namespace
 def test_an_interface_that_does_not_exist_is_named_with_those_that_do() -> None:
     with pytest.raises(UsageError, match=r"^-i eth9: no such interface; this host has lo, any$"):
         LiveReader(["eth9"])

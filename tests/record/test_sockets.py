@@ -51,6 +51,18 @@ def written(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def test_a_path_that_is_another_file_here_is_not_written(tmp_path: Path) -> None:
+    """In a mount namespace of one's own a file may lie at the path of any program."""
+    path = tmp_path / "s.jsonl"
+    records = book(path)
+    records.add(conversation(Owner(replace(WEB, canonical_image=None))), None)
+    records.close()
+    assert written(path)[0]["image"] is None
+    owner = load_socket_records(str(path), family=Family.LINUX).find(6, 4, US, 50000, PEER, 443, START, 2)
+    assert owner is not None
+    assert (owner.subject.pid, owner.subject.canonical_image) == (812, None)
+
+
 def test_a_record_says_all_that_is_known(tmp_path: Path, root: Path) -> None:
     path = tmp_path / "s.jsonl"
     records = book(path)

@@ -13,7 +13,6 @@ the same, and calls programs Name: it is refused, since it would make each progr
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from agent.attribution.collector import Collector
 from agent.attribution.evidence import Context, HostedServices, Rank
@@ -35,7 +34,7 @@ _ONLY_SERVICES = frozenset(
 """Columns that services have and processes have not. `state` is not one: a process has it, too."""
 
 _PROGRAM = re.compile(r"(?i)\.(?:exe|com|scr)$|^system idle process$")
-_FILE_NAME = re.compile(r'^\s*(?:"([^"]+)"|(.*?\.exe)(?=\s|$)|(\S+))', re.IGNORECASE)
+_FILE_NAME = re.compile(r'(?:"([^"]+)"|(.*?\.exe)(?=\s|$)|(\S+))', re.IGNORECASE)
 
 
 def recognises(file: TextFile) -> bool:
@@ -113,7 +112,6 @@ def _take_services(file: TextFile, reading: Reading, collector: Collector) -> No
 
 
 def _image(command: str | None) -> str | None:
-    r"""The file name in `C:\Windows\system32\svchost.exe -k netsvcs -p`."""
-    match = _FILE_NAME.match(command) if command else None
-    path: Any = next((part for part in match.groups() if part), None) if match else None
-    return re.split(r"[\\/]", path)[-1] or None if path else None
+    r"""The program in `C:\Windows\system32\svchost.exe -k netsvcs -p`, with its folder: any user can call one so."""
+    match = _FILE_NAME.match(command.lstrip()) if command else None
+    return next((part for part in match.groups() if part), None) if match else None

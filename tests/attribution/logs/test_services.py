@@ -28,7 +28,7 @@ def test_tasklist(tmp_path: Path, text: str) -> None:
     assert (collector.name, collector.observations, collector.warnings) == ("services", [], [])
 
 
-SVCHOST = HostedServices("", 1500, ("Dnscache", "NlaSvc"), None, "svchost.exe")
+SVCHOST = HostedServices("", 1500, ("Dnscache", "NlaSvc"), None, r"C:\Windows\system32\svchost.exe")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,12 @@ def test_win32_service(tmp_path: Path, text: str) -> None:
     assert one(services, tmp_path, text).services == [SVCHOST]
 
 
+def test_a_path_of_blanks_only_is_none(tmp_path: Path) -> None:
+    """Takes hours where the time grows with the square of its length."""
+    rows = json.dumps([{"Name": "x", "ProcessId": 5, "State": "Running", "PathName": " " * 1_000_000}])
+    assert one(services, tmp_path, rows).services == [HostedServices("", 5, ("x",), None, None)]
+
+
 def test_only_names_and_pids(tmp_path: Path) -> None:
     rows = csv_of({"Name": "Dnscache", "ProcessId": 1500}, {"Name": "NlaSvc", "ProcessId": 1500})
     assert one(services, tmp_path, rows).services == [SVCHOST._replace(image=None)]
@@ -60,16 +66,17 @@ def test_psutil_services(tmp_path: Path) -> None:
         {**common, "name": "Agent", "status": "running", "pid": 77, "binpath": binpath},
         {**common, "name": "Off", "status": "stopped", "pid": None, "binpath": binpath},
     ]
-    assert one(services, tmp_path, json.dumps(rows)).services == [HostedServices("", 77, ("Agent",), None, "agent.exe")]
+    program = r"C:\Program Files\a b\agent.exe"
+    assert one(services, tmp_path, json.dumps(rows)).services == [HostedServices("", 77, ("Agent",), None, program)]
 
 
 @pytest.mark.parametrize(
     ("command", "image"),
     [
-        (r"C:\Windows\system32\svchost.exe -k netsvcs -p", "svchost.exe"),
-        (r'"C:\Program Files\A\a.exe" /x', "a.exe"),
-        (r"C:\Program Files\A B\a.exe /x b.exe", "a.exe"),
-        (r"system32\drivers\x.sys", "x.sys"),
+        (r"C:\Windows\system32\svchost.exe -k netsvcs -p", r"C:\Windows\system32\svchost.exe"),
+        (r'"C:\Program Files\A\a.exe" /x', r"C:\Program Files\A\a.exe"),
+        (r"C:\Program Files\A B\a.exe /x b.exe", r"C:\Program Files\A B\a.exe"),
+        (r"system32\drivers\x.sys", r"system32\drivers\x.sys"),
         ("", None),
         (None, None),
         ('"', '"'),
