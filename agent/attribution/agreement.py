@@ -24,6 +24,8 @@ _VOLUME = re.compile(r"(?:[A-Za-z]:|\\Device\\[^\\]+)(?=\\)", re.IGNORECASE)
 """What precedes a path on a Windows volume: logs name the volume by letter or by device."""
 
 _SHORTENED = 15
+CANDIDATES = 8
+"""Kept of an ambiguous owner."""
 
 
 def agree(owners: Sequence[Owner]) -> Owner:
@@ -35,7 +37,7 @@ def agree(owners: Sequence[Owner]) -> Owner:
     elif any(not same_process(one, other) for place, one in enumerate(subjects) for other in subjects[place + 1 :]):
         # A subject that is itself ambiguous stands for all it may be.
         meant = dict.fromkeys(candidate for one in subjects for candidate in (one.candidates or (one,)))
-        subject = replace(subjects[0], confidence=Confidence.LOW, candidates=tuple(meant))
+        subject = replace(subjects[0], confidence=Confidence.LOW, candidates=tuple(meant)[:CANDIDATES])
     else:
         subject = _together(subjects)
     opened = {owner.initiated for owner in owners if owner.initiated is not None}

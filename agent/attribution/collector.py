@@ -184,8 +184,8 @@ class _Subjects:
         confidence = self._collector.confidence
         services = hosted_services(claim)
         if services is None and claim.services is None:
-            services, sure = self._processes.services_of(row.host, claim)
-            confidence = confidence if sure else min(confidence, Confidence.MEDIUM)
+            services, most = self._processes.services_of(row.host, claim)
+            confidence = min(confidence, most)
         made = subject_of(self._maker, claim, services, confidence)
         if made.container is None:
             return made

@@ -120,25 +120,26 @@ class Processes:
             return None
         return found if same_image(found.image, claim.image) else None
 
-    def services_of(self, host: str, claim: Claim) -> tuple[tuple[str, ...] | None, bool]:
-        """(services, sure) from a table of pids: sure if it proves to mean this very process.
+    def services_of(self, host: str, claim: Claim) -> tuple[tuple[str, ...] | None, Confidence]:
+        """(services, how sure at most) from a table of pids: HIGH if it proves to mean this very process.
 
-        A table without times is taken for the program of that pid it names: not sure. (None, True): no table says.
+        A table without times is taken for the program of that pid it names: MEDIUM for Windows' own service host,
+        of which nobody else can start one under its path, LOW for any other. (None, HIGH): no table says.
         """
         if claim.pid is None:
-            return None, True
+            return None, Confidence.HIGH
         for row in self._services.get(claim.pid, ()):
             if row.host and host and not same_host(row.host, host):
                 continue
             if row.created is not None and claim.created is not None:
                 if abs(row.created - claim.created) <= CREATION_SLACK:
-                    return row.services, True
+                    return row.services, Confidence.HIGH
             elif claim.image is not None and _is_program(row.image or SERVICE_HOST, claim.image):
                 if row.taken is None or claim.created is None:
-                    return row.services, False
+                    return row.services, Confidence.MEDIUM if is_service_host(claim.image) else Confidence.LOW
                 if claim.created <= row.taken:
-                    return row.services, True
-        return None, True
+                    return row.services, Confidence.HIGH
+        return None, Confidence.HIGH
 
 
 def _is_program(listed: str, image: str) -> bool:

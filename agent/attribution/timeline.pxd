@@ -2,7 +2,7 @@
 cimport cython
 
 cdef int EXACT, REMOTE, LOCAL, ANY
-cdef int TCP, UDP, KNOWN_OUTBOUND, BLOCK
+cdef int TCP, UDP, KNOWN_OUTBOUND, BLOCK, CANDIDATES
 cdef unsigned long long OPEN, LATEST, WORD, FIRST_FACTOR, SECOND_FACTOR
 
 

@@ -38,6 +38,7 @@ WORD = (1 << 64) - 1
 FIRST_FACTOR = 0x9E3779B97F4A7C15  # splitmix64's: odd, their bits well spread
 SECOND_FACTOR = 0xBF58476D1CE4E5B9
 
+CANDIDATES = 8  # of an ambiguous owner, that are kept: a port may be claimed by thousands
 BLOCK = 1024  # records that are collected before the columns grow by them
 
 # As WORD and LATEST, but kept Python integers: one cuts 128-bit integers, the other times of any year.
@@ -448,7 +449,7 @@ class Timeline:
             subject = replace(
                 self.subjects[shown],
                 confidence=Confidence.LOW,
-                candidates=tuple(self.subjects[number] for number in meant),
+                candidates=tuple(self.subjects[number] for number in meant[:CANDIDATES]),
             )
             known = Owner(subject, initiated=_INITIATED[initiated], listening=bool(listening))
             self.disputes[claim, *meant] = known

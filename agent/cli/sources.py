@@ -13,6 +13,7 @@ import typer
 
 from agent.cli.options import device_of
 from agent.model.errors import UsageError
+from agent.model.moment import SECOND
 from agent.model.settings import Settings
 from agent.model.vocabulary import Mode
 from agent.replay.options import ReplayOptions
@@ -74,6 +75,16 @@ def split(inputs: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(captures), tuple(files)
 
 
+def _addresses(texts: Sequence[str]) -> tuple[Address, ...]:
+    """Of --local, where no capture shows what a prefix holds."""
+    from agent.model.address import parse_address
+
+    try:
+        return tuple(parse_address(text.strip()) for text in texts)
+    except ValueError as error:
+        raise UsageError(f"--local {error}; without a capture give addresses, not prefixes") from None
+
+
 def attribution_of(asked: Asked) -> tuple[Attribution, set[Address]]:
     """The sources among the inputs, told of the captures among them, and the device's addresses. Raises AgentError."""
     options = asked.replay()
@@ -93,7 +104,10 @@ def attribution_of(asked: Asked) -> tuple[Attribution, set[Address]]:
     device = device_of(asked.device)
     if asked.host is not None:
         device = replace(device, name=asked.host, assumed=False)
-    context = Context(device=device, lenient=asked.lenient)
+    if asked.local:
+        device = replace(device, addresses=_addresses(asked.local), assumed=False)
+    slack = Settings.from_pairs(asked.settings).number("attribution.slack") * SECOND
+    context = Context(device=device, lenient=asked.lenient, slack_ns=slack)
     attribution = Attribution()
     for source in open_sources(options.attribution, format=asked.format, context=context):
         attribution.add(source)
@@ -102,5 +116,5 @@ def attribution_of(asked: Asked) -> tuple[Attribution, set[Address]]:
     elif device.assumed:
         require_one_host(attribution.sources)
     own = device.addresses or attribution.local_addresses()
-    attribution.settle(Surroundings(addresses=device.addresses))
+    attribution.settle(Surroundings(addresses=own))
     return attribution, set(own)

@@ -138,7 +138,7 @@ def _cloud_channel(
         if destination:
             return Classification(verdict=Verdict.ALLOW, reason=Reason.CLOUD_CHANNEL)
         return Classification(verdict=Verdict.DENY, reason=policy.deny_reason)
-    if not destination:
+    if not destination or all_strangers(agents, subject):
         return None
     evidence = policy.settings["cloud_channel.process_evidence"]
     if evidence == "required" or (evidence == "auto" and complete):
@@ -147,8 +147,15 @@ def _cloud_channel(
 
 
 def process_known(subject: Subject) -> bool:
-    """True if attribution says which process or which services a flow belongs to."""
-    return subject.canonical_image is not None or subject.services is not None
+    """True if attribution says which process or which services a flow belongs to, comparable with rules or not."""
+    return subject.canonical_image is not None or subject.services is not None or subject.image is not None
+
+
+def all_strangers(agents: PolicyTable, subject: Subject) -> bool:
+    """True if it may be several processes, none of which is the Defender agent: doubt must not open its channel."""
+    return bool(subject.candidates) and all(
+        process_known(candidate) and not is_agent(agents, candidate) for candidate in subject.candidates
+    )
 
 
 def is_agent(agents: PolicyTable, subject: Subject) -> bool:
@@ -182,13 +189,16 @@ def subject_key(policy: EffectivePolicy, tables: Tables, subject: Subject) -> Su
     known = believed(policy, subject)
     _, _, by_image, by_services, by_package = tables.filters.masks(None, ANYWHERE, known)
     unknown = (known.canonical_image is None, known.services is None, known.package_known)
-    agent = process_known(known) and is_agent(tables.agents, known)
-    return SubjectKey(by_image, by_services, by_package, (unknown, agent))
+    told = process_known(known)
+    agent = told and is_agent(tables.agents, known)
+    strangers = not told and all_strangers(tables.agents, known)
+    return SubjectKey(by_image, by_services, by_package, (unknown, told, agent, strangers))
 
 
 def believed(policy: EffectivePolicy, subject: Subject) -> Subject:
     """The subject, or an unknown one where its source is not certain enough."""
-    return effective_subject(subject, _CONFIDENCE[policy.settings["attribution.minimum_confidence"]])
+    found = effective_subject(subject, _CONFIDENCE[policy.settings["attribution.minimum_confidence"]])
+    return found if found is subject else replace(found, image=None)  # else what is shown would be known after all
 
 
 def _cloud_destination(policy: EffectivePolicy, facts: FlowFacts) -> bool:

@@ -311,7 +311,10 @@ class Verdicts:
         image: Hashable = one.canonical_image
         if one.canonical_image is not None and is_stranger(self.tables, one.canonical_image):
             image = _STRANGER
-        facts = (image, one.services, one.package_family_name, one.package_known, one.confidence)
+        told = one.image is not None
+        facts = (
+            image, told, one.services, one.package_family_name, one.package_known, one.confidence, one.candidates
+        )  # fmt: skip
         program = self.program_facts.get(facts, -1)
         if program < 0:
             assert self.policy is not None

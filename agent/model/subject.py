@@ -31,7 +31,7 @@ class Subject:
     source: str = ""
     confidence: Confidence = Confidence.HIGH
     candidates: tuple[Subject, ...] = ()
-    """Ambiguous: the subjects it may as well be, in the order of their sources; the facts above are the first's."""
+    """Ambiguous: the subjects it may be, eight at most, in the order of their sources; the facts above are one's."""
 
     @property
     def ambiguous(self) -> bool:

@@ -216,6 +216,9 @@ def test_a_service_host_names_its_service_on_its_command_line(
         pytest.param({"image": "lsass.exe"}, {}, None, Confidence.HIGH, id="another program has the pid"),
         pytest.param({}, {}, ("a", "b"), Confidence.MEDIUM, id="a table of service hosts"),
         pytest.param({}, {"image": "C:\\a.exe"}, None, Confidence.HIGH, id="of service hosts, another program"),
+        pytest.param(
+            {"image": "MsMpEng.exe"}, {"image": r"C:\Users\eve\msmpeng.exe"}, ("a", "b"), Confidence.LOW, id="by name"
+        ),
         pytest.param({"created": T0 - 5}, {"created": T0 - 5}, ("a", "b"), Confidence.HIGH, id="the same process"),
         pytest.param({"created": T0 - 9 * SECOND}, {"created": T0}, None, Confidence.HIGH, id="another process"),
         pytest.param(

@@ -163,6 +163,15 @@ def test_a_long_record_far_back_still_counts() -> None:
     assert said(ask(timeline, 8000)) == "/ann high"
 
 
+def test_of_many_that_may_be_meant_eight_are_kept() -> None:
+    """A log of thousands of listeners at one port must not make each decision megabytes long."""
+    people = [Subject(image="/a", pid=number, source="test") for number in range(100)]
+    owner = ask(frozen(*(record(subject=person) for person in people)), 1500)
+    assert owner is not None
+    assert len(owner.subject.candidates) == 8
+    assert owner.subject.confidence is Confidence.LOW
+
+
 def test_the_same_subject_twice_is_not_ambiguous() -> None:
     again = Subject(image="/ann", pid=1, source="test")
     timeline = frozen(record(initiated=True), record(start=1500, subject=again, initiated=False))

@@ -134,6 +134,16 @@ def test_several_hosts_of_a_log_are_not_mixed_into_one(office: Path, capsys: pyt
     assert answer(capsys, "sockets", "two.jsonl", "-o", "x.jsonl", "--host", "server")["records"] == count
 
 
+def test_an_address_chooses_among_hosts_as_a_name_does(office: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    count = sysmon_of(office / "o.jsonl", office / "one.jsonl")
+    other = (office / "one.jsonl").read_text("utf-8").replace("LAPTOP", "SERVER").replace("10.20.0.15", "10.20.0.99")
+    (office / "two.jsonl").write_text((office / "one.jsonl").read_text("utf-8") + other, "utf-8")
+    made = answer(capsys, "sockets", "two.jsonl", "-o", "x.jsonl", "--local", "10.20.0.15")
+    assert made["records"] == count
+    assert main.run(["sockets", "two.jsonl", "-o", "x.jsonl", "--local", "10.20.0.0/24"]) == 2
+    assert "without a capture give addresses, not prefixes" in capsys.readouterr().err
+
+
 def test_a_file_that_is_mostly_broken_is_refused_unless_lenient(
     office: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

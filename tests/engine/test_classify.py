@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -148,6 +149,34 @@ def test_a_doubtful_owner_counts_as_unknown(image: str) -> None:
     lab = Lab("full", attribution=everybody(image, confidence=LOW))
     assert lab.send(syn()) == CLOUD
     assert only(lab).evidence == "destination_only"
+
+
+@pytest.mark.parametrize(
+    ("images", "verdict"),
+    [
+        pytest.param((OTHER, r"C:\Tools\more.exe"), FULL, id="strangers all"),
+        pytest.param((OTHER, AGENT), CLOUD, id="one may be the agent"),
+        pytest.param((OTHER, None), CLOUD, id="one is unknown"),
+    ],
+)
+def test_several_that_are_all_strangers_do_not_open_the_channel(
+    images: tuple[str | None, ...], verdict: tuple[str, str]
+) -> None:
+    """A process can make its socket ambiguous by forking: that must not get it what it would not get alone."""
+    candidates = tuple(
+        Subject(image=image, canonical_image=image and image.upper(), pid=number, source="test")
+        for number, image in enumerate(images)
+    )
+    shown = replace(candidates[0], confidence=LOW, candidates=candidates)
+    lab = Lab("full", attribution=owners(socket(f"{US}:50000", f"{CLOUD_ADDRESS}:443", shown)))
+    assert lab.send(syn()) == verdict
+
+
+def test_an_image_that_cannot_be_compared_is_a_known_process() -> None:
+    """Of a volume without a drive letter: which program it is to a rule is unknown, but it is no unknown process."""
+    shown = Subject(image=r"\device\harddiskvolume2\users\eve\a.exe", pid=7, source="test")
+    lab = Lab("full", attribution=owners(socket(f"{US}:50000", f"{CLOUD_ADDRESS}:443", shown)))
+    assert lab.send(syn()) == FULL
 
 
 def test_an_owner_whose_image_and_services_are_unknown_is_unknown() -> None:
