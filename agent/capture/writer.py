@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from io import FileIO
 
 from agent.capture.elements import END_OF_OPTIONS, LONGEST_VALUE, block, option, text
+from agent.capture.fresh import fresh
 from agent.capture.processes import ProcessInformation, process_block
 from agent.model.address import Address
 from agent.model.errors import EnvironmentFailure
@@ -51,7 +52,7 @@ class PcapngWriter:
             beside = not os.path.exists(path) or os.path.isfile(path)
             self._target = os.path.realpath(path) if beside else path
             self._partial = self._target + ".partial" if beside else path
-            self._file = FileIO(self._partial, "w")
+            self._file = FileIO(self._partial, "w", opener=fresh if beside else None)
         except (OSError, ValueError) as error:
             raise self._failure(error) from None
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from agent.capture.fresh import fresh
 from agent.model.errors import EnvironmentFailure
 from agent.sinks.partial import SUFFIX
 
@@ -27,7 +28,8 @@ class KeptFile:
             target = os.path.realpath(path)
             self._regular = not os.path.exists(target) or os.path.isfile(target)
             self._target, self._beside = target, target + SUFFIX if self._regular else target
-            self._file = open(self._beside, "wb", buffering=0)  # noqa: SIM115 - closed by close() and keep()
+            opener = fresh if self._regular else None
+            self._file = open(self._beside, "wb", buffering=0, opener=opener)  # noqa: SIM115 - closed by close(), keep()
         except (OSError, ValueError) as error:
             raise _failure(path, error, "give a place that can be written") from None
 

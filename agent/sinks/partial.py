@@ -13,6 +13,7 @@ import os
 import stat
 from typing import IO
 
+from agent.capture.fresh import fresh
 from agent.model.errors import EnvironmentFailure
 
 SUFFIX = ".partial"
@@ -33,7 +34,10 @@ class PartialFile:
             # A link is followed, so that the rename replaces what it points to and not the link.
             self._target = os.path.realpath(path)
             self._beside = self._target + SUFFIX if _replaceable(self._target) else self._target
-            self._file: IO[bytes] | None = open(self._beside, "wb", buffering=0)  # noqa: SIM115 - closed by close()
+            opener = fresh if self._beside != self._target else None
+            self._file: IO[bytes] | None = open(  # noqa: SIM115 - closed by close()
+                self._beside, "wb", buffering=0, opener=opener
+            )
         except OSError as error:
             raise failure(path, error) from None
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.capture.writer import PcapngWriter
 from agent.model.errors import EnvironmentFailure
-from agent.sinks.partial import PartialFile
+from agent.record.kept import KeptFile
+from agent.sinks.partial import SUFFIX, PartialFile
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -105,3 +109,16 @@ def test_a_name_taken_meanwhile_fails_without_leftovers(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailure, match="cannot write"):
         file.close()
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("make", [PartialFile, KeptFile, PcapngWriter], ids=lambda make: make.__name__)
+def test_a_link_that_waits_at_the_partial_name_is_not_followed(make: Callable[[str], Any], tmp_path: Path) -> None:
+    """In a folder that others write to, whoever guesses the name must not choose what root overwrites."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / f"out{SUFFIX}").symlink_to(victim)
+    file = make(str(tmp_path / "out"))
+    file.close()
+    assert victim.read_text() == "precious"
+    assert (tmp_path / "out").exists()
+    assert not (tmp_path / "out").is_symlink()
