@@ -18,6 +18,7 @@ import typer
 from agent.cli.output import Line, Table, count, emit_json, note, show, size, warning_lines
 from agent.model.errors import EnvironmentFailure, UsageError
 from agent.model.moment import format_time
+from agent.sinks.partial import SUFFIX
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -55,7 +56,7 @@ def command(
         raise UsageError("record: give -i IFACE, such as eth0, or any for all interfaces")
     if output is None:
         raise UsageError("record: give -o OUT.pcapng")
-    _require_files({"-o": output, "--sockets": sockets, "--device": device})
+    _require_files({"-o": output, "--sockets": sockets, "--device": device}, rotated=rotate is not None)
     from agent.record.run import RecordOptions
 
     options = RecordOptions(
@@ -99,17 +100,24 @@ def parse_duration(text: str) -> float:
     return value
 
 
-def _require_files(paths: dict[str, str | None]) -> None:
+def _require_files(paths: dict[str, str | None], *, rotated: bool) -> None:
+    """Raises UsageError for outputs that would meet, EnvironmentFailure for a folder that is not there."""
     met: dict[str, str] = {}
+    stem, extension = os.path.splitext(os.path.realpath(paths["-o"] or ""))
+    row = re.compile(re.escape(stem) + r"-\d{5,}" + re.escape(extension))
     for option, path in paths.items():
         if path is None:
             continue
         if path in ("-", ""):
             raise UsageError(f"{option} {path}: give a file name")
         whole = os.path.realpath(path)
-        if whole in met:
-            raise UsageError(f"{option} {path}: named for {met[whole]} already; give each its own file")
-        met[whole] = option
+        if whole in met or (rotated and option != "-o" and row.fullmatch(whole)):
+            raise UsageError(f"{option} {path}: named for {met.get(whole, '-o')} already; give each its own file")
+        if not os.path.isdir(os.path.dirname(whole)):
+            raise EnvironmentFailure(
+                f"{path}: cannot write: No such file or directory; give a place that can be written"
+            )
+        met[whole] = met[whole + SUFFIX] = option
 
 
 def _open(options: Any) -> Recording:
