@@ -10,6 +10,7 @@ Knows the vocabulary that every format shares. Must not know any format, or how 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
@@ -129,3 +130,5 @@ class Context:
     """The setting attribution.slack."""
     lenient: bool = False
     """Use the good lines of a file however many are broken."""
+    progress: Callable[[str, int, int | None], None] | None = None
+    """Told while a file is read: see TextFile."""

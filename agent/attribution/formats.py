@@ -171,7 +171,7 @@ def _load(path: str, format: str | None, context: Context) -> Sequence[Collector
     chosen = [known for known in FORMATS if known.name == _ALIASES.get(str(format), format)]
     if format is not None and not chosen:
         raise UsageError(f"{format!r} is no attribution format; {_nearest(format)}")
-    with TextFile(path) as file:
+    with TextFile(path, context.progress) as file:
         if not file.head().strip() and not any(known.name == SOCKETS for known in chosen):
             # Socket records are complete: of them none is an answer, a host without sockets.
             raise AttributionError(path, 0, f"is empty; known formats: {', '.join(known.name for known in FORMATS)}")

@@ -12,6 +12,8 @@ Everything comes out as UTF-8 without a byte order mark. UTF-16 needs its mark: 
 from __future__ import annotations
 
 import codecs
+import os
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -28,6 +30,9 @@ MAX_RATIO, RATIO_FROM = 250, 64 << 20
 
 _UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _UTF8_MARK = b"\xef\xbb\xbf"
+
+
+ReadingProgress = Callable[[str, int, int | None], None]
 
 
 class _Counted:
@@ -79,8 +84,10 @@ class _Zstd:
 class TextFile:
     """An open file of lines. Every problem is an AttributionError that names the file."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, progress: ReadingProgress | None = None) -> None:
+        """`progress`: told after each piece (path, bytes read, bytes of the file or None for a pipe), as stored."""
         self.path = path
+        self._progress = progress
         self.truncated = False
         """True once compressed data, or a character of UTF-16, has ended early."""
         self._expanded = 0
@@ -93,6 +100,8 @@ class TextFile:
         except OSError as error:
             self.close()
             raise self._unreadable(error) from None
+        status = os.fstat(file.fileno())
+        self._size = status.st_size if stat.S_ISREG(status.st_mode) else None
         self._counted = _Counted(file)
         self.compressed = magic[:2] == b"\x1f\x8b" or magic == b"\x28\xb5\x2f\xfd"
         self._stream: Any = self._counted
@@ -232,6 +241,8 @@ class TextFile:
                 raise self._damaged(error) from None
             raise
         self._expanded += len(data)
+        if self._progress is not None:
+            self._progress(self.path, self._counted.total, self._size)
         if self.compressed and self._expanded > max(RATIO_FROM, MAX_RATIO * self._counted.total):
             raise AttributionError(
                 self.path, 0, f"expands to more than {MAX_RATIO} times its size; expand it first if it is meant so"

@@ -39,7 +39,7 @@ def command(
         lenient=lenient,
         settings=tuple(settings or ()),
     )
-    report = _of_captures(asked, progress) if asked.replay().captures else _of_sources(asked)
+    report = _of_captures(asked, progress) if asked.replay().captures else _of_sources(asked, progress)
     if as_json:
         emit_json(report)
     else:
@@ -71,10 +71,12 @@ def _of_captures(asked: Asked, progress: bool | None) -> dict[str, Any]:
     }
 
 
-def _of_sources(asked: Asked) -> dict[str, Any]:
+def _of_sources(asked: Asked, progress: bool | None) -> dict[str, Any]:
+    from agent.cli.progress import ProgressBar
     from agent.replay.report import source_rows
 
-    attribution, _ = attribution_of(asked)
+    with ProgressBar(forced=progress) as bar:
+        attribution, _ = attribution_of(asked, bar.callback)
     warnings = [{"code": code, "text": text} for code, text in attribution.warnings]
     return {"version": 1, "sources": source_rows(attribution), "captures": [], "warnings": warnings}
 

@@ -48,12 +48,13 @@ class ProgressBar:
             return
         self._drawn = now
         rate = progress.packets / max(now - self._started, 1e-9)
+        told = f"{progress.packets:,} packets, {rate:,.0f}/s" if progress.packets else f"reading {progress.path}"
         rich, task = self._drawing
         rich.update(
             task,
             completed=progress.bytes_read,
             total=progress.bytes_total,
-            description=f"{progress.packets:,} packets, {rate:,.0f}/s",
+            description=told,
         )
 
     def __enter__(self) -> ProgressBar:

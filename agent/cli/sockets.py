@@ -30,11 +30,15 @@ def command(
     local: Local = None,
     lenient: Lenient = False,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
+    progress: Annotated[
+        bool | None, typer.Option("--progress/--no-progress", help="Default: on a terminal, after a second.")
+    ] = None,
 ) -> int:
     """Turn logs, snapshots and captures into socket records. With a capture, times are by its clock."""
     if output in (None, "-", ""):
         raise UsageError("sockets: give -o OUT.jsonl")
     from agent.attribution.written import record_line
+    from agent.cli.progress import ProgressBar
     from agent.replay.sockets import rank_of, socket_records
     from agent.sinks.partial import PartialFile
 
@@ -44,7 +48,8 @@ def command(
     require_own_names([("-o", str(output))], [*inputs, *([device] if device else [])])
     file = PartialFile(str(output))
     try:
-        attribution, own = attribution_of(asked)
+        with ProgressBar(forced=progress) as bar:
+            attribution, own = attribution_of(asked, bar.callback)
         records = socket_records(attribution)
         for record in records:
             file.write(

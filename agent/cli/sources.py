@@ -16,7 +16,7 @@ from agent.model.errors import UsageError
 from agent.model.moment import SECOND
 from agent.model.settings import Settings
 from agent.model.vocabulary import Mode
-from agent.replay.options import ReplayOptions
+from agent.replay.options import ProgressCallback, ReplayOptions
 
 if TYPE_CHECKING:
     from agent.attribution.chain import Attribution
@@ -85,13 +85,13 @@ def _addresses(texts: Sequence[str]) -> tuple[Address, ...]:
         raise UsageError(f"--local {error}; without a capture give addresses, not prefixes") from None
 
 
-def attribution_of(asked: Asked) -> tuple[Attribution, set[Address]]:
+def attribution_of(asked: Asked, progress: ProgressCallback | None) -> tuple[Attribution, set[Address]]:
     """The sources among the inputs, told of the captures among them, and the device's addresses. Raises AgentError."""
     options = asked.replay()
     if options.captures:
         from agent.replay.run import prepare
 
-        world = prepare(options)
+        world = prepare(options, progress)
         if world.attribution is None:
             raise UsageError(f"{', '.join(options.captures)}: no packet in there names a process; give a log as well")
         return world.attribution, {*world.local_exact, *world.inside}
@@ -100,6 +100,7 @@ def attribution_of(asked: Asked) -> tuple[Attribution, set[Address]]:
     from agent.attribution.formats import open_sources
     from agent.attribution.recorded import Surroundings
     from agent.replay.sockets import require_host, require_one_host
+    from agent.replay.wiring import reading_progress
 
     device = device_of(asked.device)
     if asked.host is not None:
@@ -107,7 +108,7 @@ def attribution_of(asked: Asked) -> tuple[Attribution, set[Address]]:
     if asked.local:
         device = replace(device, addresses=_addresses(asked.local), assumed=False)
     slack = Settings.from_pairs(asked.settings).number("attribution.slack") * SECOND
-    context = Context(device=device, lenient=asked.lenient, slack_ns=slack)
+    context = Context(device=device, lenient=asked.lenient, slack_ns=slack, progress=reading_progress(progress))
     attribution = Attribution()
     for source in open_sources(options.attribution, format=asked.format, context=context):
         attribution.add(source)

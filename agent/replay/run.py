@@ -50,9 +50,9 @@ def run(options: ReplayOptions, progress: ProgressCallback | None = None) -> Rep
     return _Run(options, progress).run()
 
 
-def prepare(options: ReplayOptions) -> World:
+def prepare(options: ReplayOptions, progress: ProgressCallback | None = None) -> World:
     """What is known before the first packet: sources opened and told of the captures. Raises AgentError."""
-    one = _Run(options, None)
+    one = _Run(options, progress)
     try:
         one.look()
     finally:
@@ -72,7 +72,7 @@ class _Run:
             raise UsageError("--isolate-at and --release-at need --mode full or selective")
         self.options = options
         self.progress = progress
-        self.world: World = load_world(options)
+        self.world: World = load_world(options, progress)
         captures = expand(options.captures)
         if not captures:
             raise UsageError(f"{', '.join(options.captures)}: no files in there; give captures or a folder of captures")

@@ -25,7 +25,7 @@ from agent.model.errors import UsageError
 from agent.model.moment import SECOND
 from agent.model.rule import Network, RuleDocument
 from agent.policy.effective import CloudChannel, EffectivePolicy
-from agent.replay.options import ProgressCallback, ReplayOptions
+from agent.replay.options import Progress, ProgressCallback, ReplayOptions
 
 FAULTS = ("flow_table_full", "fragment_table_full", "attribution_failed")
 """What --simulate can force in a replay."""
@@ -55,7 +55,7 @@ class World:
     """Of every hash that packets choose the keys of; one for all tracks, which share what was seen of the packets."""
 
 
-def load_world(options: ReplayOptions) -> World:
+def load_world(options: ReplayOptions, progress: ProgressCallback | None = None) -> World:
     """Read every document of `options`. Raises AgentError for the first that is wrong."""
     unknown = sorted(set(options.simulate) - set(FAULTS))
     if unknown:
@@ -77,7 +77,9 @@ def load_world(options: ReplayOptions) -> World:
     known = {address: tuple(names) for address, names in device.known_names.items()}
     for address, more in names.items():
         known[address] = tuple(dict.fromkeys((*known.get(address, ()), *more)))
-    world = World(device=device, rules=rules, cloud=cloud, known_names=known, attribution=_attribution(options, device))
+    world = World(
+        device=device, rules=rules, cloud=cloud, known_names=known, attribution=_attribution(options, device, progress)
+    )
     world.resolvers = list(device.resolvers)
     if device.assumed:
         world.warnings.append(("device_assumed", "no device document: a Windows 11 workstation is assumed"))
@@ -85,7 +87,9 @@ def load_world(options: ReplayOptions) -> World:
     return world
 
 
-def _attribution(options: ReplayOptions, device: Device) -> Attribution | None:
+def _attribution(
+    options: ReplayOptions, device: Device, progress: ProgressCallback | None = None
+) -> Attribution | None:
     if not options.attribution:
         return None
     from agent.attribution.evidence import Context
@@ -93,7 +97,7 @@ def _attribution(options: ReplayOptions, device: Device) -> Attribution | None:
 
     attribution = Attribution()
     slack = options.settings.number("attribution.slack") * SECOND
-    context = Context(device=device, slack_ns=slack, lenient=options.lenient)
+    context = Context(device=device, slack_ns=slack, lenient=options.lenient, progress=reading_progress(progress))
     gc.disable()  # a log makes millions of values and no cycles: looking for them costs a third of its time
     try:
         sources = open_sources(options.attribution, format=options.attribution_format, context=context)
@@ -106,6 +110,17 @@ def _attribution(options: ReplayOptions, device: Device) -> Attribution | None:
     for source in sources:
         attribution.add(_perhaps_failing(source, options))
     return attribution
+
+
+def reading_progress(progress: ProgressCallback | None) -> Callable[[str, int, int | None], None] | None:
+    """What a source's file tells while it is read, as a run's progress."""
+    if progress is None:
+        return None
+
+    def told(path: str, read: int, total: int | None) -> None:
+        progress(Progress(bytes_read=read, bytes_total=total, packets=0, path=path))
+
+    return told
 
 
 def add_carried(
