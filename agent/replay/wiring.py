@@ -77,9 +77,8 @@ def load_world(options: ReplayOptions, progress: ProgressCallback | None = None)
     known = {address: tuple(names) for address, names in device.known_names.items()}
     for address, more in names.items():
         known[address] = tuple(dict.fromkeys((*known.get(address, ()), *more)))
-    world = World(
-        device=device, rules=rules, cloud=cloud, known_names=known, attribution=_attribution(options, device, progress)
-    )
+    owners = _attribution(options, device, progress)
+    world = World(device=device, rules=rules, cloud=cloud, known_names=known, attribution=owners)
     world.resolvers = list(device.resolvers)
     if device.assumed:
         world.warnings.append(("device_assumed", "no device document: a Windows 11 workstation is assumed"))

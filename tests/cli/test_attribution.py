@@ -237,3 +237,12 @@ def test_a_converted_snapshot_is_believed_no_more_than_a_snapshot(
     answer(capsys, "sockets", "ss.txt", "-o", "made.jsonl")
     (row,) = answer(capsys, "attribution", "made.jsonl")["sources"]
     assert (row["source"], row["rank"], row["complete"]) == ("sockets", "snapshot", False)
+
+
+def test_reading_a_log_shows_how_far_it_is(office: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Forced, since nobody watches a test: bytes of bytes, and which file."""
+    sysmon_of(office / "o.jsonl", office / "s.jsonl")
+    assert main.run(["sockets", "s.jsonl", "-o", "x.jsonl", "--progress"]) == 0
+    assert "reading s.jsonl" in capsys.readouterr().err
+    assert main.run(["sockets", "s.jsonl", "-o", "x.jsonl"]) == 0
+    assert capsys.readouterr().err == ""
