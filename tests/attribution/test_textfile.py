@@ -185,6 +185,7 @@ def test_a_line_without_end_costs_no_memory(tmp_path: Path, pack: str) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", PACKINGS)
 @pytest.mark.parametrize("fill", [b"\0", b"a", b'{"a":'], ids=["nul", "letter", "json"])
 def test_long_lines_are_left_out_and_told(tmp_path: Path, pack: str, fill: bytes) -> None:

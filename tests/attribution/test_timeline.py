@@ -450,6 +450,7 @@ def socket_records(draw: st.DrawFn) -> SocketRecord:
     return SocketRecord(start, end, protocol, local, remote, draw(st.sampled_from(SUBJECTS)), initiated, listening)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.lists(socket_records(), max_size=12), st.integers(0, 6))
 def test_every_answer_equals_the_naive_resolver(records: list[SocketRecord], slack: int) -> None:
@@ -513,6 +514,7 @@ def answers_of(tree: Path) -> tuple[str, str]:
     return done.stdout, done.stderr.strip()
 
 
+@pytest.mark.slow
 def test_compiled_and_interpreted_answer_alike(root: Path, interpreted_tree: Path) -> None:
     """Also at the edges of 32, 64 and 128 bits, where unsigned words wrap and Python's integers do not."""
     if timeline_module.__file__.endswith(".py"):

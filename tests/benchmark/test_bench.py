@@ -81,6 +81,7 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path, options: list[str], 
     assert not (tmp_path / "folder").exists()
 
 
+@pytest.mark.slow
 def test_owners_of_sockets_are_measured_without_captures(tmp_path: Path) -> None:
     """Recorded and, on Linux, live: every lookup has found its owner, or it would have failed."""
     done = bench(tmp_path, "--only=owners")

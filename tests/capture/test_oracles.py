@@ -74,6 +74,7 @@ class Row(NamedTuple):
     captured: int
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLES)
 def test_times_and_lengths_equal_tsharks(sample_capture: Callable[[str], Path], tshark: str, name: str) -> None:
     path = sample_capture(name)

@@ -146,6 +146,7 @@ def test_times_are_exact_for_any_resolution_and_offset(
     assert words[0] == min(max(stamp * SECOND // units + offset * SECOND, 0), (1 << 64) - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CRAFTED)
 @given(steps=st.lists(st.integers(1, 90), min_size=1, max_size=8))
 def test_pieces_give_the_same_packets_as_the_whole(name: str, steps: list[int]) -> None:

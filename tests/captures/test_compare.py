@@ -46,6 +46,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_folder_of_equal_captures_ends_with_0(tshark: str, folder: Path) -> None:
     """JSON on standard output, nothing else anywhere."""
     done = compare("captures", "--json", cwd=folder)

@@ -218,6 +218,7 @@ def test_a_stray_byte_at_the_end_is_a_truncated_tail(sample_capture: Callable[[s
     assert "truncated_tail" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("name", ["rdp-to-ssl.pcap", "darwin-two-if-effective-proc.pcapng", "nano-big-endian.pcap"])
 def test_a_file_cut_in_the_middle_is_judged_up_to_there(

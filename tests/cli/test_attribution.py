@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,24 @@ NXLOG = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built-in laptop's capture with its socket records and device document."""
+    folder = tmp_path_factory.mktemp("office")
+    names = [str(folder / name) for name in ("o.pcapng", "o.jsonl", "o.yaml")]
+    arguments = ["generate", "office-laptop-under-attack", "-o", names[0], "--sockets", names[1], "--device", names[2]]
+    assert main.run(arguments) == 0
+    return folder
+
+
+@pytest.fixture
+def office(
+    generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Path:
+    """A folder of its own with those files, and work in it."""
+    for file in generated.iterdir():
+        shutil.copy(file, tmp_path)
     monkeypatch.chdir(tmp_path)
-    done = main.run(
-        ["generate", "office-laptop-under-attack", "-o", "o.pcapng", "--sockets", "o.jsonl", "--device", "o.yaml"]
-    )
-    assert done == 0
     capsys.readouterr()
     return tmp_path
 

@@ -42,6 +42,7 @@ def limited(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("merge", [[], ["--merge"]], ids=["one after another", "merged"])
 @pytest.mark.parametrize("local", [["--local", LOCAL], []], ids=["local given", "local found"])
 def test_a_folder_of_more_captures_than_file_descriptors(tmp_path: Path, merge: list[str], local: list[str]) -> None:

@@ -885,6 +885,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=150)
 @given(
     mode=st.sampled_from(MODES),

@@ -337,6 +337,7 @@ def difficult_jobs(tmp_path: Path, seed: int, count: int) -> list[dict[str, Any]
     return jobs
 
 
+@pytest.mark.slow
 def test_difficult_captures_give_the_same_bytes(tmp_path: Path, interpreted_tree: Path) -> None:
     compare(tmp_path, interpreted_tree, difficult_jobs(tmp_path, 1, 1500))
 
@@ -352,6 +353,7 @@ def rare_link_jobs(tmp_path: Path, seed: int, count: int) -> list[dict[str, Any]
     return jobs
 
 
+@pytest.mark.slow
 def test_rare_links_give_the_same_bytes(tmp_path: Path, interpreted_tree: Path) -> None:
     compare(tmp_path, interpreted_tree, rare_link_jobs(tmp_path, 1, 150))
 

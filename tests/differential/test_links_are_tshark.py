@@ -94,6 +94,7 @@ def test_tshark_finds_the_same_flow_behind_every_link_header(tshark: str, tmp_pa
     assert with_flow == len(frames) - len(NO_IP), "tshark found every packet, so the comparison was one"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["802.3", "pppoe-qinq", "mpls-vlan", "ppp-short", "radiotap-checksum", "nflog"])
 def test_tshark_and_decode_agree_on_frames_cut_anywhere_behind_the_addresses(
     tshark: str, tmp_path: Path, name: str

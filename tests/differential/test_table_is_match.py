@@ -123,6 +123,7 @@ def only(*networks: Network) -> tuple[Filter, ...]:
     return tuple(Filter(index=index, name=str(index), remotes=(one,)) for index, one in enumerate(networks))
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @example(only(block(4, 0, 0), block(4, 0, 32), block(4, (1 << 32) - 1, 32)), 0)
 @example(only(block(6, 0, 0), block(6, 0, 128), block(6, (1 << 128) - 1, 128)), 0)
@@ -136,6 +137,7 @@ def test_every_edge_is_judged_as_the_predicates_judge_it(filters: tuple[Filter, 
         assert_table_is_match(filters, Facts(direction, remote, subject), table)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(policies(), st.data())
 def test_every_subject_and_direction_is_judged_as_the_predicates_judge_it(
@@ -163,6 +165,7 @@ def test_rows_show_the_table_s_matches_and_near_misses(
     assert (tuple(near[:8]), len(near)) == table.near_misses(direction, interval, subject)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(policies())
 def test_a_rule_that_covers_another_matches_whenever_that_does(filters: tuple[Filter, ...]) -> None:

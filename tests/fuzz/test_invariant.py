@@ -21,6 +21,7 @@ def test_hostile_files(name: str) -> None:
     check(hostile.FILES[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", hostile.FRAMES)
 def test_hostile_frames(name: str) -> None:
     link, frame = hostile.FRAMES[name]
@@ -40,6 +41,7 @@ def test_any_bytes_as_a_frame(data: bytes, link: int) -> None:
     check_frame(link, data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @few
 @given(dice=DICE)
@@ -47,6 +49,7 @@ def test_made_inputs(target: str, dice: random.Random) -> None:
     TARGETS[target].run(TARGETS[target].make(dice))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @few
 @given(dice=DICE)

@@ -58,6 +58,7 @@ def test_nothing_is_found_with_address_sanitizer(target: str, tmp_path: Path) ->
     assert rows(done.stdout)["asan"] > 0
 
 
+@pytest.mark.slow
 def test_one_input_again(tmp_path: Path) -> None:
     (tmp_path / "input").write_bytes(b"\xd4\xc3\xb2\xa1")
     done = fuzz("--target", "container", "--run", str(tmp_path / "input"))

@@ -152,6 +152,7 @@ def outputs(folder: Path, monkeypatch: pytest.MonkeyPatch, *, ahead: bool, **opt
     return [dump_json(result.summary), *(path.read_bytes() for path in sorted(out.iterdir()))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CAPTURES)
 def test_no_output_depends_on_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "captures"
@@ -161,6 +162,7 @@ def test_no_output_depends_on_it(name: str, tmp_path: Path, monkeypatch: pytest.
     assert outputs(folder, monkeypatch, ahead=True) == outputs(folder, monkeypatch, ahead=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"merge": True}, {"isolate_at": after(0.1), "release_at": after(0.3)}])
 def test_options_that_order_a_run(options: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "captures"

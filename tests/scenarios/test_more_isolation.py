@@ -44,6 +44,7 @@ def passed(folder: Path, name: str, mode: str, rules: str | None = None) -> tupl
     return frames, played
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_more_isolation_never_lets_more_through(tmp_path: Path, name: str) -> None:
     """None, Selective with wide rules, with narrow ones, Full: each lets through a part of what the one before does."""
@@ -57,6 +58,7 @@ def test_more_isolation_never_lets_more_through(tmp_path: Path, name: str) -> No
         assert not stricter - looser
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in LONG | {"protocol-zoo"}])
 def test_a_flow_has_the_same_id_and_packets_under_every_policy(tmp_path: Path, name: str) -> None:
     """A verdict decides what passes, never what is a flow.

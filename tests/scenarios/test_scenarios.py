@@ -233,6 +233,7 @@ def rules_hold(expected: dict[str, Any], played: Played) -> None:
             assert (row["status"], [row["flows"], row["packets"]]) == ("active", wanted), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("directory", PARAMETERS)
 def test_a_scenario_gives_the_same_bytes_every_time(directory: Path, tmp_path: Path) -> None:
     """The hash of the flow table is seeded per run; nothing of that may show."""

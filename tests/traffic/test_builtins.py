@@ -41,6 +41,7 @@ def run(tshark: str, folder: Path, name: str, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY_BUILTIN)
 def test_tshark_finds_nothing_wrong(name: str, tshark: str, captures: Path) -> None:
     """Nothing malformed, every checksum right, no gap in any connection."""
@@ -73,6 +74,7 @@ EXPECTED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "protocols"), EXPECTED.items(), ids=EXPECTED.keys())
 def test_tshark_recognises_what_was_meant(name: str, protocols: tuple[str, ...], tshark: str, captures: Path) -> None:
     seen = {

@@ -49,6 +49,7 @@ def test_same_seed_gives_the_same_bytes(name: str) -> None:
     assert fingerprint(generate(load_scenario(name))) == fingerprint(played(name))
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_process(root: Path) -> None:
     """Another process with another hash seed: sets and dicts of names fall in another order."""
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": str(root)}
@@ -57,6 +58,7 @@ def test_bytes_do_not_depend_on_the_process(root: Path) -> None:
     assert done.stdout.strip() == fingerprint(played("office-laptop-under-attack")), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL_BUILTINS)
 def test_other_seed_gives_other_bytes(name: str) -> None:
     scenario = load_scenario(name)
