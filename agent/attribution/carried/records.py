@@ -22,7 +22,7 @@ from itertools import islice
 from agent.attribution.carried.facts import ETL2PCAPNG, OPTION_8, PIB, PTCPDUMP, Fact
 from agent.attribution.evidence import Claim, Rank
 from agent.attribution.processes import hosted_services, subject_of
-from agent.attribution.subjects import PACKAGES_ROOT, SubjectMaker
+from agent.attribution.subjects import SubjectMaker, packages_folder
 from agent.attribution.timeline import Timeline
 from agent.attribution.values import SocketRecord
 from agent.model.address import Address, Endpoint
@@ -218,8 +218,7 @@ class CarriedRecords:
 
     def _makers(self) -> dict[tuple[str, Rank], SubjectMaker]:
         device = self._device
-        programs = {name.upper(): value for name, value in device.environment.items()}.get("PROGRAMFILES")
-        root = f"{programs}\\WindowsApps" if programs else PACKAGES_ROOT
+        root = packages_folder(device)
         return {
             (fact.source, fact.rank): SubjectMaker(
                 fact.source, family=device.family, drives=device.drives, packages_root=root, confidence=fact.confidence
