@@ -11,10 +11,9 @@ local end is told by the host's own addresses where a row does not say. Must not
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from agent.attribution.evidence import NOBODY, Claim, Context, HostedServices, Observation, ProcessStart, Rank, Side
-from agent.attribution.processes import Processes, hosted_services, subject_of
+from agent.attribution.processes import Processes, hosted_services, seen_from_outside, subject_of
 from agent.attribution.recorded import Host, Recorded
 from agent.attribution.subjects import SubjectMaker, packages_folder
 from agent.attribution.timeline import Timeline
@@ -186,8 +185,4 @@ class _Subjects:
         if services is None and claim.services is None:
             services, most = self._processes.services_of(row.host, claim)
             confidence = min(confidence, most)
-        made = subject_of(self._maker, claim, services, confidence)
-        if made.container is None:
-            return made
-        # What a container calls so is another program, service and package than the host's.
-        return replace(made, canonical_image=None, services=None, package_family_name=None, package_known=False)
+        return seen_from_outside(subject_of(self._maker, claim, services, confidence))

@@ -64,6 +64,13 @@ def subject_of(maker: SubjectMaker, claim: Claim, services: tuple[str, ...] | No
     return made if made.confidence is confidence else replace(made, confidence=confidence)
 
 
+def seen_from_outside(subject: Subject) -> Subject:
+    """Without what a container's own word would be: what it calls so is another program, service and package."""
+    if subject.container is None:
+        return subject
+    return replace(subject, canonical_image=None, services=None, package_family_name=None, package_known=False)
+
+
 class Processes:
     """What all logs of a run say of processes. Built once."""
 

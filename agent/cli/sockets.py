@@ -51,13 +51,14 @@ def command(
         with ProgressBar(forced=progress) as bar:
             attribution, own = attribution_of(asked, bar.callback)
         records = socket_records(attribution)
+        ranks = {source.name: source.rank for source in attribution.sources}
         for record in records:
             file.write(
                 record_line(
                     record,
                     complete=attribution.complete,
                     own=not own or record.local.address is None or record.local.address in own,
-                    rank=rank_of(attribution, record),
+                    rank=rank_of(ranks, record),
                 )
             )
         file.close()

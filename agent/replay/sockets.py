@@ -7,7 +7,7 @@ Knows the order of a conversion. Must not know formats. Where captures are given
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -55,9 +55,13 @@ def socket_records(attribution: Attribution) -> list[SocketRecord]:
     return found
 
 
-def rank_of(attribution: Attribution, record: SocketRecord) -> Rank:
-    """How much the sources of a record are believed: the first's that its subject names."""
-    ranks = {source.name: source.rank for source in attribution.sources}
+def rank_of(ranks: Mapping[str, Rank], record: SocketRecord) -> Rank:
+    """How much the sources of a record are believed: the first's that its subject names. `ranks`: by source.
+
+    A record that nobody owns ends another's: it makes no difference to how much its file is believed.
+    """
+    if not record.subject.source:
+        return min(ranks.values(), default=Rank.RECORDS)
     return ranks.get(record.subject.source.partition("+")[0], Rank.SNAPSHOT)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.attribution.chain import Attribution
+from agent.attribution.evidence import Rank
 from agent.attribution.sockets import SocketRecords
 from agent.attribution.timeline import Timeline
 from agent.attribution.values import SocketRecord
 from agent.model.address import parse_endpoint
 from agent.model.moment import SECOND
 from agent.model.subject import UNATTRIBUTED, Subject
-from agent.replay.sockets import socket_records
+from agent.replay.sockets import rank_of, socket_records
 
 T0 = 1_600_000_000 * SECOND
 AGENT = Subject(image=r"C:\a.exe", canonical_image=r"C:\A.EXE", pid=7, source="sockets")
@@ -44,3 +47,12 @@ def test_between_two_sockets_nobody_is_known() -> None:
 def test_a_record_that_ends_an_owner_stays() -> None:
     rows = (0, None, AGENT), (1800, None, UNATTRIBUTED), (3600, None, AGENT)
     assert converted(*rows) == [(0, 1800, 7), (1800, 3600, None), (3600, None, 7)]
+
+
+def test_a_record_that_nobody_owns_makes_no_file_less_believed() -> None:
+    record = SocketRecord(T0, None, 6, parse_endpoint("10.0.0.5:50000"), parse_endpoint("203.0.113.9:443"), AGENT)
+    ranks = {"sockets": Rank.RECORDS, "ss": Rank.SNAPSHOT}
+    assert rank_of(ranks, record) is Rank.RECORDS
+    assert rank_of(ranks, record._replace(subject=UNATTRIBUTED)) is Rank.RECORDS
+    assert rank_of(ranks, record._replace(subject=replace(AGENT, source="ss"))) is Rank.SNAPSHOT
+    assert rank_of(ranks, record._replace(subject=replace(AGENT, source="sockets+ss"))) is Rank.RECORDS

@@ -16,12 +16,11 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
 
 from agent.attribution.carried.facts import ETL2PCAPNG, OPTION_8, PIB, PTCPDUMP, Fact
 from agent.attribution.evidence import Claim, Rank
-from agent.attribution.processes import hosted_services, subject_of
+from agent.attribution.processes import hosted_services, seen_from_outside, subject_of
 from agent.attribution.subjects import SubjectMaker, packages_folder
 from agent.attribution.timeline import Timeline
 from agent.attribution.values import SocketRecord
@@ -233,8 +232,8 @@ class CarriedRecords:
         for fact in self._facts:
             maker = makers[fact.source, fact.rank]
             subject = subject_of(maker, fact.claim, hosted_services(fact.claim), fact.confidence)
-            if fact.source == PTCPDUMP and subject.container is not None:
-                subject = replace(subject, canonical_image=None)  # a path in there is another file than on the host
+            if fact.source == PTCPDUMP:
+                subject = seen_from_outside(subject)
             subjects.append(found.setdefault(subject, subject))
         return subjects
 
